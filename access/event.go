@@ -1,0 +1,59 @@
+package access
+
+import "time"
+
+// An EventKind is the kind of an audit record.
+type EventKind string
+
+const (
+	EventAccess       EventKind = "access"
+	EventOutcome      EventKind = "outcome"
+	EventSignIn       EventKind = "sign_in"
+	EventSignOut      EventKind = "sign_out"
+	EventStepUp       EventKind = "step_up"
+	EventLock         EventKind = "lock"
+	EventUnlock       EventKind = "unlock"
+	EventSessionEnded EventKind = "session_ended"
+	EventConfig       EventKind = "config"
+	EventStart        EventKind = "start"
+	EventStop         EventKind = "stop"
+	EventCheckpoint   EventKind = "checkpoint"
+	EventSecurity     EventKind = "security"
+)
+
+// An Event is one thing that happened, as the audit trail keeps it. Fields
+// that do not apply stay zero and are left out. It never holds a token, a
+// cookie, a query string or a body.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time // zero: when it is recorded
+	Verdict string    // a [Verdict]'s word; "" when nothing was decided
+	Reason  Reason    // a fixed word; of start, stop, config and security records too
+	Route   string
+	Rule    string
+	Host    string
+	Method  string
+	Path    string // as received, without the query
+	Status  int    // of the answer, in outcome records
+
+	Session *Session // whose; nil when nobody is signed in
+	Client  string   // service account
+
+	Posture Posture
+	Failed  []Failure
+
+	Observed []Observation // rules under observe that would have decided otherwise
+
+	Patient   string
+	SourceIP  string
+	RequestID string
+	TraceID   string
+	Detail    string // for start, stop, config, lock and security records: what, in a few fixed words; never what a client wrote
+}
+
+// An Observation is what a rule under `observe` would have decided.
+type Observation struct {
+	Rule    string `json:"rule"`
+	Verdict string `json:"verdict"`
+	Reason  Reason `json:"reason"`
+}

@@ -1,0 +1,59 @@
+package routes
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// matches reports whether every part of w that is set fits req; withFields
+// false leaves the fields out of it.
+func (w *When) matches(req *Request, withFields bool) bool {
+	if len(w.Methods) > 0 && !slices.Contains(w.Methods, req.Judged()) && !slices.Contains(w.Methods, req.Method) {
+		return false
+	}
+	if w.Path != nil && !w.Path.Match(req.Path.Segments) && !w.Path.Match(req.Path.Resolved) {
+		return false
+	}
+	for name, value := range w.Query {
+		if !req.queryIs(name, value) {
+			return false
+		}
+	}
+	if withFields && len(w.Fields) > 0 && !slices.ContainsFunc(w.Fields, req.Fields.Has) {
+		return false
+	}
+	return true
+}
+
+// queryIs reports whether the parameter name has value ("*": any). Names and
+// values are compared without regard to case. A query that does not parse, and
+// a parameter that comes more than once, count as a match: backends differ in
+// what they make of them.
+func (r *Request) queryIs(name, value string) bool {
+	if r.RawQuery == "" {
+		return false
+	}
+	parsed, err := url.ParseQuery(r.RawQuery)
+	if err != nil {
+		return true
+	}
+	var found []string
+	for k, v := range parsed {
+		if strings.EqualFold(k, name) {
+			found = append(found, v...)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return false
+	case len(found) > 1 || value == "*":
+		return true
+	}
+	return strings.EqualFold(found[0], value)
+}
+
+func (r *Request) queryValues(name string) []string {
+	parsed, _ := url.ParseQuery(r.RawQuery) // what parsed is kept: this is for the record, not for a decision
+	return parsed[name]
+}
