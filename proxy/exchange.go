@@ -1,0 +1,357 @@
+package proxy
+
+import (
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/routes"
+)
+
+// An exchange is one request and what became of it so far.
+type exchange struct {
+	g     *Gateway
+	state *State
+	w     *answered
+	r     *http.Request
+	now   time.Time
+	id    string     // the request id
+	peer  netip.Addr // of the TCP connection
+	from  netip.Addr // of the client, behind trusted proxies
+
+	req        routes.Request
+	navigation bool
+	trusted    string // the traceparent of a trusted proxy
+
+	route    *routes.Route
+	posture  access.Posture
+	found    Found
+	session  *access.Session // nil: nobody
+	released *HeldRequest    // what a release token stood for
+	fullBody []byte          // the body, once all of it was read
+	whole    bool            // fullBody is the whole body
+	need     routes.Need
+	patient  string
+	observed []access.Observation
+
+	decision access.Decision
+	trace    Trace
+	recorded bool
+	backend  time.Duration
+}
+
+// begin gives the request its id and takes what it says of itself.
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{g: g, state: g.state.Load(), w: &answered{ResponseWriter: w}, r: r, now: g.now(), id: requestID()}
+	x.peer = peerOf(r)
+	x.from = source(x.peer, r.Header, x.state.TrustedProxies)
+	x.navigation = isNavigation(r)
+	if contains(x.state.TrustedProxies, x.peer) {
+		x.trusted = r.Header.Get("Traceparent")
+	}
+	h := w.Header()
+	h.Set("X-Request-Id", x.id)
+	if x.state.HSTS {
+		h.Set("Strict-Transport-Security", "max-age=63072000")
+	}
+	return x
+}
+
+// requestID names a request. It is no secret, only unlikely to come twice.
+func requestID() string {
+	var raw [12]byte
+	a, b := rand.Uint64(), rand.Uint32()
+	for i := range 8 {
+		raw[i] = byte(a >> (8 * i))
+	}
+	for i := range 4 {
+		raw[8+i] = byte(b >> (8 * i))
+	}
+	return hex.EncodeToString(raw[:])
+}
+
+// admit refuses what no sign-in can mend, and deletes what no client may send.
+func (x *exchange) admit() *refusal {
+	r := x.r
+	if x.state.protection.connectionNames(r.Header) {
+		x.security("connection_header")
+		return refuse(badRequest, "connection header")
+	}
+	if n := x.state.protection.strip(r.Header); n > 0 {
+		x.g.Meter.HeadersDropped(n)
+	}
+	r.Trailer = nil
+	if !slices.Contains(x.route.Methods, x.req.Method) && !isPreflight(r) {
+		return refuse(methodNotAllowed, "method")
+	}
+	if limit := x.route.Backend.MaxBody; limit > 0 {
+		if r.ContentLength > limit {
+			return refuse(tooLarge, "body")
+		}
+		r.Body = http.MaxBytesReader(x.w, r.Body, limit)
+	}
+	if isServiceWorker(r) && !x.route.ServiceWorkers {
+		return refuse(notAllowed, "service worker")
+	}
+	return x.checkUpgrade()
+}
+
+// unwrap looks whether the request is a release: then the request that was held
+// takes its place, and is judged anew like any other.
+func (x *exchange) unwrap() *refusal {
+	r := x.r
+	if r.Method != http.MethodPost || r.ContentLength < 1 || r.ContentLength > maxRelease {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return refuse(badRequest, "body")
+	}
+	x.setBody(body)
+	token, ok := x.g.Held.Token(r.Header.Get("Content-Type"), body)
+	if !ok {
+		return nil // the application's own
+	}
+	if !fromOrigin(r, x.state.origin(x.req.Host), nil) {
+		return refuse(notAllowed, "origin of a release")
+	}
+	held, err := x.g.Held.Redeem(background(r), token)
+	switch {
+	case errors.Is(err, ErrHeldGone):
+		return refuse(alreadySent, "release")
+	case err != nil:
+		x.g.Log.Error("redeem a held request", "error", err, "request_id", x.id)
+		return refuse(unavailable, "held")
+	}
+	if held.Host != x.req.Host || held.Target != x.req.Target() || held.Method != r.Method {
+		x.security("release_mismatch")
+		return refuse(alreadySent, "release")
+	}
+	if p := x.found.Person; p == nil || p.Value(x.now).ID != held.Proven || p.Value(x.now).Subject != held.Subject {
+		x.security("release_mismatch")
+		return refuse(alreadySent, "release")
+	}
+	for _, name := range heldHeaders {
+		delete(r.Header, name)
+		if v, ok := held.Header[name]; ok {
+			r.Header[name] = v
+		}
+	}
+	x.released = &held
+	x.setBody(held.Body)
+	return nil
+}
+
+// maxRelease is the greatest body that may be a release.
+const maxRelease = 128
+
+// Errors of [Held].
+var (
+	ErrHeldGone = errors.New("proxy: no such held request")
+	ErrHeldFull = errors.New("proxy: too many held requests")
+)
+
+// setBody makes body what the rest of the request's life reads.
+func (x *exchange) setBody(body []byte) {
+	x.fullBody, x.whole = body, true
+	x.r.Body = io.NopCloser(&reader{rest: body})
+	x.r.ContentLength = int64(len(body))
+	x.r.TransferEncoding = nil
+}
+
+// readFields reads as much of the body as a rule by fields needs. What was read
+// is put back in front of the rest.
+func (x *exchange) readFields() *refusal {
+	if !x.route.WantsFields(&x.req) || x.r.Body == nil || x.r.ContentLength == 0 {
+		return nil
+	}
+	if !x.whole {
+		if no := x.readBody(routes.MaxFields); no != nil {
+			return no
+		}
+	}
+	x.req.Fields = routes.OpaqueFields
+	if x.whole {
+		encoding := strings.Join(x.r.Header["Content-Encoding"], ",")
+		var media string
+		if lines := x.r.Header["Content-Type"]; len(lines) == 1 {
+			media = lines[0]
+		}
+		x.req.Fields = routes.ParseFields(media, encoding, x.fullBody)
+	}
+	return nil
+}
+
+// readBody reads up to limit bytes of the body. Afterwards either x.whole is
+// set, or the body begins anew with what was read.
+func (x *exchange) readBody(limit int64) *refusal {
+	if x.whole || x.r.Body == nil {
+		return nil
+	}
+	if x.r.ContentLength > limit {
+		return nil
+	}
+	rest := x.r.Body
+	read, err := io.ReadAll(io.LimitReader(rest, limit+1))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return refuse(tooLarge, "body")
+		}
+		return refuse(badRequest, "body")
+	}
+	if int64(len(read)) <= limit {
+		x.setBody(read)
+		return nil
+	}
+	x.r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(&reader{rest: read}, rest), rest}
+	return nil
+}
+
+// A reader gives out bytes once. Unlike a bytes.Reader it has no type that
+// net/http would take a copy of to send a request twice.
+type reader struct{ rest []byte }
+
+func (b *reader) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// question gathers what the decision depends on.
+func (x *exchange) question() access.Question {
+	q := access.Question{Require: x.need.Requirement, Posture: x.posture, Now: x.now}
+	if p := x.found.Person; p != nil {
+		s := p.Value(x.now)
+		s.Roles = x.state.RolesOf(s.Groups)
+		x.session = &s
+		q.Session = x.session
+		if x.need.EachTime() {
+			q.Once = p.Once(x.req.Judged(), x.req.Host, x.req.Target(), x.now)
+		}
+	} else if !x.found.EndedAt.IsZero() {
+		// Nobody, but not a stranger: this browser's session ended.
+		q.Session = &access.Session{ID: x.found.EndedID, Authentication: access.Authentication{Subject: x.found.EndedOf}, Ended: true}
+	}
+	if h := x.released; h != nil {
+		q.Judged, q.Once = h.Judged, q.Once || h.Once
+	}
+	return q
+}
+
+// decided acts on what a decision means for the session, whatever is answered.
+func (x *exchange) decided(q access.Question, d access.Decision) {
+	x.decision = d
+	if x.session != nil && d.Reason == access.DeviceChanged {
+		x.security(string(access.DeviceChanged))
+		x.end(x.g.Sessions.End(background(x.r), x.session.ID, access.DeviceChanged))
+	}
+	if len(d.Failed) > 0 && d.Failed[0].Hard && x.posture.DeviceID != "" {
+		x.security(string(d.Reason))
+		x.end(x.g.Sessions.EndDevice(background(x.r), x.posture.DeviceID, d.Reason))
+	}
+	if p := x.found.Person; p != nil && d.Verdict != access.SignIn && d.Verdict != access.Locked && d.Reason != access.Public {
+		var limits access.Limits
+		if d.Verdict == access.Allow {
+			limits = x.route.Session
+		}
+		active := isActivity(x.r, x.navigation) && !x.route.IsBackground(&x.req)
+		if err := x.g.Sessions.Use(background(x.r), p, limits, active, x.now); err != nil {
+			x.g.Log.Warn("note use of a session", "error", err, "request_id", x.id)
+		}
+		if x.session.Device == "" && x.posture.Known(x.now) {
+			if err := x.g.Sessions.Pin(background(x.r), p, x.posture.DeviceID); err != nil {
+				x.g.Log.Warn("pin a session to its device", "error", err, "request_id", x.id)
+			}
+			x.session.Device = x.posture.DeviceID
+		}
+	}
+	for _, demand := range x.need.Observed {
+		would := q
+		would.Require.Demands = []access.Demand{demand}
+		if o := access.Decide(would); o.Verdict != access.Allow && o.Rule == demand.Rule {
+			seen := access.Observation{Rule: demand.Rule, Verdict: o.Verdict.String(), Reason: o.Reason}
+			x.observed = append(x.observed, seen)
+			x.g.Meter.Observed(x.route.Name, seen)
+		}
+	}
+}
+
+func (x *exchange) end(err error) {
+	if err != nil {
+		x.g.Log.Error("end a session", "error", err, "request_id", x.id)
+	}
+}
+
+// finish records the outcome, closes the span and counts.
+func (x *exchange) finish() {
+	failure := recover()
+	if failure != nil && failure != http.ErrAbortHandler {
+		x.g.Log.Error("panic in a request", "panic", failure, "request_id", x.id, "stack", string(debug.Stack()))
+		if x.w.status == 0 {
+			x.g.fault(x)
+		}
+	}
+	status := x.w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if x.recorded {
+		e := x.event(access.EventOutcome)
+		e.Status = status
+		if failure != nil {
+			e.Detail = "cut short"
+		}
+		if err := x.g.Audit.Record(background(x.r), e, false); err != nil {
+			x.g.Meter.AuditFailed()
+			x.g.Log.Error("record an outcome", "error", err, "request_id", x.id)
+		}
+	}
+	if x.trace != nil {
+		x.trace.End(status)
+	}
+	name := ""
+	if x.route != nil {
+		name = x.route.Name
+	}
+	x.g.Meter.Done(name, x.decision, status, time.Since(x.now), x.backend)
+	if failure == http.ErrAbortHandler {
+		panic(failure) // net/http cuts the connection: the client must not take half an answer for a whole one
+	}
+}
+
+// answered remembers the status that was sent.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answered) WriteHeader(status int) {
+	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answered) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach Flush and Hijack.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }

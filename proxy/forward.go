@@ -1,0 +1,303 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+)
+
+// forward sends the request on and the answer back. It takes a grant, and only
+// a decision makes one; without it nothing leaves.
+func (x *exchange) forward(grant access.Grant) {
+	if !grant.Allowed() {
+		x.say(answers[notAllowed], "", nil)
+		return
+	}
+	ctx, stop := context.WithCancelCause(x.r.Context())
+	defer stop(nil)
+	var open *stream
+	if s := grant.Session(); s != nil {
+		open = &stream{route: x.route.Name, person: x.found.Person, device: s.Device, posture: x.posture, stop: stop}
+		if x.r.ContentLength < 0 || x.r.ContentLength > longBody {
+			x.watch(open)
+		}
+	}
+	defer func() {
+		if open != nil {
+			x.unwatch(open)
+		}
+	}()
+	began := time.Now()
+	carrier := httputil.ReverseProxy{
+		Transport:  x.state.Backends.of[x.route.Backend],
+		BufferPool: buffers,
+		Rewrite:    func(pr *httputil.ProxyRequest) { x.rewrite(pr, grant) },
+		ModifyResponse: func(answer *http.Response) error {
+			x.backend = time.Since(began)
+			if err := x.checkAnswer(answer); err != nil {
+				return err
+			}
+			x.trace.BackendDone(answer.StatusCode, nil)
+			if answer.StatusCode == http.StatusSwitchingProtocols {
+				x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
+			}
+			if open != nil && isLong(answer) {
+				x.watch(open)
+			}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { x.failed(err) },
+		ErrorLog:     quiet,
+	}
+	carrier.ServeHTTP(x.w, x.r.WithContext(ctx))
+}
+
+// longBody is the size from which a transfer is watched like a stream.
+const longBody = 1 << 20
+
+func isLong(answer *http.Response) bool {
+	return answer.StatusCode == http.StatusSwitchingProtocols || answer.ContentLength < 0 || answer.ContentLength > longBody
+}
+
+func (x *exchange) watch(s *stream) {
+	x.g.streams.add(s)
+	x.g.Meter.Streams(1)
+	s.watched = true
+}
+
+func (x *exchange) unwatch(s *stream) {
+	if s.watched {
+		x.g.streams.remove(s)
+		x.g.Meter.Streams(-1)
+	}
+}
+
+// rewrite writes the outgoing request from what was judged. ReverseProxy has
+// removed the hop-by-hop headers by now, so none that is set here can be lost.
+func (x *exchange) rewrite(pr *httputil.ProxyRequest, grant access.Grant) {
+	b, out := x.route.Backend, pr.Out
+	path, err := url.PathUnescape(x.req.Path.Escaped)
+	if err != nil {
+		panic("proxy: a judged path does not unescape") // ParsePath refuses those
+	}
+	out.URL = &url.URL{
+		Scheme: b.URL.Scheme, Host: b.URL.Host,
+		Path: path, RawPath: x.req.Path.Escaped,
+		RawQuery: x.req.RawQuery, ForceQuery: x.req.HasQuery,
+	}
+	out.Host = x.state.authority(x.req.Host)
+	if b.HostHeader != "" {
+		out.Host = b.HostHeader
+	}
+	out.Trailer = nil
+	h := out.Header
+	h.Del("Te")
+	h.Del("Cookie")
+	if c := cookiesFor(pr.In.Header["Cookie"], x.present(), x.realm()); c != "" {
+		h.Set("Cookie", c)
+	}
+	if !b.ForwardAuthorization {
+		h.Del("Authorization")
+	}
+	h.Set("X-Request-Id", x.id)
+	h.Set("X-Forwarded-Proto", "https")
+	h.Set("X-Forwarded-Host", x.state.authority(x.req.Host))
+	if x.from.IsValid() {
+		h.Set("X-Forwarded-For", x.from.String())
+	}
+	x.trace.Backend(h)
+	if grant.Session() == nil {
+		return
+	}
+	for _, id := range b.Headers {
+		if v := x.g.Signer.Value(id.Value, grant, x.posture); v != "" {
+			h.Set(id.Header, v)
+		}
+	}
+	if b.Assertion.Header != "" {
+		token, err := x.g.Signer.Assertion(grant, x.posture, x.route.Name, b.Assertion.Audience, b.Assertion.TTL, x.now)
+		if err != nil {
+			panic(fmt.Errorf("sign an assertion for route %s: %w", x.route.Name, err))
+		}
+		h.Set(b.Assertion.Header, token)
+	}
+}
+
+// present returns the person whose cookies may pass: also on a public route,
+// but not while their session is locked.
+func (x *exchange) present() Person {
+	if x.session == nil || x.session.Locked || !x.now.Before(x.session.LocksAt) {
+		return nil
+	}
+	return x.found.Person
+}
+
+// realm names the jar that a backend's cookies belong to.
+func (x *exchange) realm() string { return x.route.Backend.URL.Host }
+
+// checkAnswer makes a backend's answer fit for the browser, or refuses it.
+func (x *exchange) checkAnswer(answer *http.Response) error {
+	h := answer.Header
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		if !strings.EqualFold(h.Get("Upgrade"), "websocket") || h.Get("Sec-Websocket-Accept") != acceptKey(x.r.Header.Get("Sec-Websocket-Key")) {
+			return errBadUpgrade
+		}
+	}
+	if answer.StatusCode == http.StatusUnauthorized {
+		for _, challenge := range h["Www-Authenticate"] {
+			scheme, _, _ := strings.Cut(challenge, " ")
+			if strings.EqualFold(scheme, "ntlm") || strings.EqualFold(scheme, "negotiate") {
+				return errBackendAuth
+			}
+		}
+	}
+	for name := range h {
+		if isOwnHeader(name) {
+			delete(h, name)
+		}
+	}
+	if a := x.route.Backend.Assertion.Header; a != "" {
+		h.Del(a)
+	}
+	h.Del("X-Request-Id")
+	h.Del("Strict-Transport-Security")
+	h.Del("Alt-Svc")
+	if !x.route.ServiceWorkers {
+		h.Del("Service-Worker-Allowed")
+	}
+	if lines := h["Set-Cookie"]; len(lines) > 0 {
+		out, set := setCookies(lines)
+		h["Set-Cookie"] = out
+		if p := x.present(); p != nil {
+			x.g.Sessions.Remember(p, x.realm(), set)
+		}
+	}
+	x.rewriteLocation(h)
+	privateCache(h)
+	if listed(x.r.Header.Get("Origin"), x.route.Origins) {
+		for name := range h {
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(h, name)
+			}
+		}
+		x.allowOrigin()
+	}
+	return nil
+}
+
+func isOwnHeader(name string) bool {
+	var buf [64]byte
+	return hasPrefix(skeleton(buf[:0], name), "xanteroom")
+}
+
+// rewriteLocation turns the backend's own origin, where a redirect names it,
+// into the one that browsers know. Every other address stays.
+func (x *exchange) rewriteLocation(h http.Header) {
+	b := x.route.Backend
+	origins := []string{b.URL.Scheme + "://" + b.URL.Host}
+	if b.HostHeader != "" {
+		origins = append(origins, "http://"+b.HostHeader, "https://"+b.HostHeader)
+	}
+	own := x.state.origin(x.req.Host)
+	// A backend that is told the browser's host but speaks no TLS says http.
+	origins = append(origins, "http://"+x.state.authority(x.req.Host))
+	replace := func(address string) string {
+		for _, o := range origins {
+			if len(address) < len(o) || !strings.EqualFold(address[:len(o)], o) {
+				continue
+			}
+			if rest := address[len(o):]; rest == "" || strings.ContainsRune("/?#", rune(rest[0])) {
+				return own + rest
+			}
+		}
+		return address
+	}
+	if l := h.Get("Location"); l != "" {
+		h.Set("Location", replace(l))
+	}
+	if refresh := h.Get("Refresh"); refresh != "" {
+		if i := strings.Index(strings.ToLower(refresh), "url="); i >= 0 {
+			h.Set("Refresh", refresh[:i+4]+replace(refresh[i+4:]))
+		}
+	}
+}
+
+// privateCache keeps answers out of shared caches, and out of the browser's
+// too where the backend says nothing.
+func privateCache(h http.Header) {
+	control := h["Cache-Control"]
+	if len(control) == 0 {
+		if len(h["Expires"]) == 0 && len(h["Pragma"]) == 0 {
+			h.Set("Cache-Control", "private, no-store")
+		}
+		return
+	}
+	for i, line := range control {
+		parts := strings.Split(line, ",")
+		changed := false
+		for j, p := range parts {
+			if strings.EqualFold(strings.TrimSpace(p), "public") {
+				parts[j] = strings.Replace(p, strings.TrimSpace(p), "private", 1)
+				changed = true
+			}
+		}
+		if changed {
+			control[i] = strings.Join(parts, ",")
+		}
+	}
+}
+
+var (
+	errBadUpgrade  = errors.New("the backend's answer to a WebSocket handshake is wrong")
+	errBackendAuth = errors.New("the backend asks for NTLM or Negotiate")
+)
+
+// failed answers a request whose backend could not.
+func (x *exchange) failed(err error) {
+	x.trace.BackendDone(0, err)
+	if cause := context.Cause(x.r.Context()); cause != nil || errors.Is(err, context.Canceled) {
+		// The client has gone, or its stream was cut: there is nobody to tell.
+		x.w.status = statusClientGone
+		panic(http.ErrAbortHandler)
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		x.say(answers[tooLarge], "", nil)
+		return
+	}
+	k := backendDown
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errBackendAuth):
+		k = backendAuth
+	case errors.As(err, &timeout) && timeout.Timeout():
+		k = backendSlow
+	}
+	x.g.Log.Warn("forward", "route", x.route.Name, "error", err, "request_id", x.id, "trace_id", x.trace.TraceID())
+	x.say(answers[k], "", nil)
+}
+
+// statusClientGone stands in records for an answer that nobody waited for.
+const statusClientGone = 499
+
+// buffers are what bodies are copied through.
+var buffers = &bufferPool{pool: sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte  { return *p.pool.Get().(*[]byte) }
+func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
+
+// quiet is for ReverseProxy's own log, which would name addresses and repeat
+// what failed already said.
+var quiet = log.New(io.Discard, "", 0)

@@ -1,0 +1,183 @@
+// Package proxy carries one request from the listener to a backend, or refuses it.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/pages"
+	"github.com/anteroom/anteroom/routes"
+)
+
+// A Gateway answers every request of the TLS listener. Its fields are set
+// before the first request; what a reload changes is in its [State].
+type Gateway struct {
+	Sessions Sessions
+	Held     Held
+	Audit    Audit
+	Tracer   Tracer
+	Meter    Meter
+	Signer   Signer
+	Desk     Desk
+	Words    Words
+	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
+
+	state   atomic.Pointer[State]
+	streams streams
+}
+
+// ServeHTTP answers one request. Read downward it is the whole promise of the
+// gateway: nothing is forwarded without a grant, and no decision goes unrecorded.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := g.begin(w, r) // one state for the whole request, so that a reload never splits it
+	defer x.finish()
+
+	req, no := parse(r) // the one reading of the request; all below use it
+	x.req = req
+	if no != nil {
+		x.refuse(no)
+		return
+	}
+	if own(&x.req) {
+		x.serveOwn()
+		return
+	}
+	route, err := x.state.Table.Match(&x.req)
+	if err != nil {
+		x.unmatched(err)
+		return
+	}
+	x.route = route
+	if x.posture, err = x.state.Devices.Read(x.peer, r.Header, x.now); err != nil {
+		x.security("posture_headers")
+		x.refuse(refuse(badRequest, err.Error()))
+		return
+	}
+	if no := x.admit(); no != nil { // method, size, upgrade, headers: what no sign-in can mend
+		x.refuse(no)
+		return
+	}
+	if isPreflight(r) {
+		x.preflight()
+		return
+	}
+	x.found = g.Sessions.Find(r, x.req.Host, x.now)
+	if x.found.Bad != "" {
+		x.security("cookie_" + x.found.Bad)
+	}
+	if no := x.unwrap(); no != nil { // a release token becomes the request that was held under it
+		x.refuse(no)
+		return
+	}
+	if no := x.readFields(); no != nil {
+		x.refuse(no)
+		return
+	}
+	x.need = route.Need(&x.req)
+	x.patient = route.PatientOf(&x.req)
+	q := x.question()
+	d := access.Decide(q)
+	x.decided(q, d)
+	if err := x.record(d); err != nil {
+		x.unrecorded(err)
+		return
+	}
+	grant, ok := d.Grant()
+	if !ok {
+		x.answer(d)
+		return
+	}
+	x.forward(grant)
+}
+
+// A State is everything that a reload replaces as a whole.
+type State struct {
+	Table          *routes.Table
+	Backends       *Backends
+	Devices        Devices
+	DeviceHeaders  []string // names that posture sources use
+	RolesOf        func(groups []string) []string
+	TrustedProxies []netip.Prefix
+	SignInHost     string // canonical
+	Port           string // that browsers use; "" for 443
+	HSTS           bool
+
+	protection protection
+}
+
+// Use puts s in force for the requests that begin from now on.
+func (g *Gateway) Use(s *State) {
+	names := slices.Clone(s.DeviceHeaders)
+	for _, r := range s.Table.Routes() {
+		if r.Backend == nil {
+			continue
+		}
+		for _, h := range r.Backend.Headers {
+			names = append(names, h.Header)
+		}
+		if r.Backend.Assertion.Header != "" {
+			names = append(names, r.Backend.Assertion.Header)
+		}
+	}
+	s.protection = newProtection(names)
+	g.state.Store(s)
+}
+
+// origin returns the origin that browsers see host under.
+func (s *State) origin(host string) string {
+	if s.Port == "" || s.Port == "443" {
+		return "https://" + host
+	}
+	return "https://" + host + ":" + s.Port
+}
+
+// authority returns host as it stands in a Host header.
+func (s *State) authority(host string) string {
+	return strings.TrimPrefix(s.origin(host), "https://")
+}
+
+// own reports whether a path belongs to the gateway, however it is spelled.
+func own(req *routes.Request) bool {
+	for _, form := range [2][]string{req.Path.Segments, req.Path.Resolved} {
+		if len(form) > 0 && strings.EqualFold(form[0], ".anteroom") {
+			return true
+		}
+	}
+	return false
+}
+
+// unmatched answers where no route governs. The sign-in host has a front page
+// of its own, for whoever types its name.
+func (x *exchange) unmatched(err error) {
+	here := x.req.Host == x.state.SignInHost
+	switch {
+	case here && x.req.Path.Escaped == "/" && (x.req.Method == "GET" || x.req.Method == "HEAD"):
+		x.g.Words.Write(x.w, pages.Page{Kind: pages.Home, RequestID: x.id})
+	case errors.Is(err, routes.ErrHost) && !here:
+		x.refuse(refuse(wrongHost, "no route on this host"))
+	case errors.Is(err, routes.ErrTolerance):
+		x.refuse(refuse(badRequest, "path spelling"))
+	default:
+		x.refuse(refuse(noRoute, "no route for this path"))
+	}
+}
+
+func (g *Gateway) now() time.Time {
+	if g.Now != nil {
+		return g.Now()
+	}
+	return time.Now()
+}
+
+// background runs with a request's values but not its cancellation: what must
+// still be written when the client has gone.
+func background(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }

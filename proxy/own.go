@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// serveOwn answers under /.anteroom/, which is never forwarded. A path that
+// only decodes or folds to that place is nothing.
+func (x *exchange) serveOwn() {
+	host := x.req.Host
+	if !x.state.Table.Host(host) && host != x.state.SignInHost {
+		x.refuse(refuse(wrongHost, "no such host"))
+		return
+	}
+	path := x.req.Path.Escaped
+	switch {
+	case path == "/.anteroom/jwks.json":
+		x.serveKeys()
+	case strings.HasPrefix(path, "/.anteroom/assets/"):
+		x.g.Words.Assets().ServeHTTP(x.w, x.r)
+	case strings.HasPrefix(path, "/.anteroom/"):
+		posture, err := x.state.Devices.Read(x.peer, x.r.Header, x.now)
+		if err != nil {
+			x.security("posture_headers")
+			x.refuse(refuse(badRequest, err.Error()))
+			return
+		}
+		x.state.protection.strip(x.r.Header)
+		place := Place{Host: host, RequestID: x.id, Device: posture}
+		if x.from.IsValid() {
+			place.SourceIP = x.from.String()
+		}
+		x.g.Desk.Serve(x.w, x.r, place)
+	default:
+		x.refuse(refuse(noRoute, "reserved path"))
+	}
+}
+
+// serveKeys publishes the keys of the identity assertion (RFC 7517).
+func (x *exchange) serveKeys() {
+	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		x.w.Header().Set("Allow", "GET, HEAD")
+		x.say(answers[methodNotAllowed], "", nil)
+		return
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", "application/jwk-set+json")
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.w.Write(x.g.Signer.JWKS())
+}

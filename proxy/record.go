@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/anteroom/anteroom/access"
+)
+
+// record opens the span of a decision and writes it down, before anything is
+// forwarded: on disk first where a rule applied.
+func (x *exchange) record(d access.Decision) error {
+	x.open(d)
+	durable := len(x.need.Demands) > 0 || x.released != nil
+	if err := x.g.Audit.Record(background(x.r), x.event(access.EventAccess), durable); err != nil {
+		x.g.Meter.AuditFailed()
+		x.g.Log.Error("record a decision", "error", err, "route", x.routeName(), "request_id", x.id)
+		return err
+	}
+	x.recorded = true
+	return nil
+}
+
+func (x *exchange) open(d access.Decision) {
+	x.trace = x.g.Tracer.Open(x.r.Context(), Opening{
+		Start: x.now, Method: x.method(), Route: x.routeName(), Decision: d, Session: x.session,
+		Assurance: x.posture.Assurance, RequestID: x.id, Traceparent: x.trusted,
+	})
+}
+
+// method returns the request's method, or a fixed word for one that nobody
+// knows: a client must not choose what records and spans are called.
+func (x *exchange) method() string {
+	if knownMethod(x.r.Method) {
+		return x.r.Method
+	}
+	return "OTHER"
+}
+
+func (x *exchange) routeName() string {
+	if x.route == nil {
+		return ""
+	}
+	return x.route.Name
+}
+
+// event returns a record of what is known of the request so far.
+func (x *exchange) event(kind access.EventKind) *access.Event {
+	e := &access.Event{
+		Kind: kind, Verdict: x.decision.Verdict.String(), Reason: x.decision.Reason, Rule: x.decision.Rule,
+		Route: x.routeName(), Host: x.req.Host, Method: x.method(), Path: x.req.Path.Escaped,
+		Session: x.session, Posture: x.posture, Failed: x.decision.Failed, Patient: x.patient,
+		RequestID: x.id,
+	}
+	if e.Host == "" {
+		e.Host = clip(x.r.Host)
+	}
+	if e.Path == "" {
+		e.Path = clip(x.r.URL.EscapedPath())
+	}
+	if x.from.IsValid() {
+		e.SourceIP = x.from.String()
+	}
+	if x.trace != nil {
+		e.TraceID = x.trace.TraceID()
+	}
+	if kind == access.EventAccess {
+		e.Observed = x.observed
+	}
+	return e
+}
+
+// clip bounds what a refused request may put into a record.
+func clip(s string) string { return s[:min(len(s), 2048)] }
+
+// security records something that smells of an attack.
+func (x *exchange) security(reason string) {
+	x.g.Meter.Security(reason)
+	e := x.event(access.EventSecurity)
+	e.Verdict, e.Reason, e.Detail = "", access.Reason(reason), ""
+	if e.Session == nil && x.found.Person != nil {
+		s := x.found.Person.Value(x.now)
+		e.Session = &s
+	}
+	if err := x.g.Audit.Record(background(x.r), e, false); err != nil {
+		x.g.Meter.AuditFailed()
+		x.g.Log.Error("record a security event", "error", err, "reason", reason, "request_id", x.id)
+	}
+}
+
+// unrecorded settles a request whose decision could not be written down.
+func (x *exchange) unrecorded(err error) {
+	grant, ok := x.decision.Grant()
+	if !ok {
+		x.answer(x.decision)
+		return
+	}
+	if x.route.AuditDeny {
+		x.w.Header().Set("Retry-After", "5")
+		x.say(answers[cannotRecord], "", nil)
+		return
+	}
+	x.g.Log.Warn("forwarded without a record", "route", x.route.Name, "request_id", x.id, "error", err)
+	x.forward(grant)
+}
+
+// preflight answers a browser's question about another origin. Nobody's
+// identity is looked at, and the backend is not asked.
+func (x *exchange) preflight() {
+	origin := x.r.Header.Get("Origin")
+	ok := origin == x.state.origin(x.req.Host) || listed(origin, x.route.Origins)
+	x.decision = access.Decision{Verdict: access.Deny, Reason: access.BadRequest}
+	if ok {
+		x.decision = access.Decision{Verdict: access.Allow, Reason: access.Public}
+	}
+	if err := x.record(x.decision); err != nil && x.route.AuditDeny {
+		x.say(answers[cannotRecord], "", nil)
+		return
+	}
+	if !ok {
+		x.say(answers[notAllowed], "", nil)
+		return
+	}
+	h := x.w.Header()
+	x.allowOrigin()
+	h.Set("Access-Control-Allow-Methods", joinMethods(x.route.Methods))
+	if asked := x.r.Header.Get("Access-Control-Request-Headers"); asked != "" && cleanTokens(asked) {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	h.Set("Access-Control-Max-Age", "600")
+	x.w.WriteHeader(http.StatusNoContent)
+}
+
+// allowOrigin lets the script of a listed origin read the answer.
+func (x *exchange) allowOrigin() {
+	if x.route == nil {
+		return
+	}
+	origin := x.r.Header.Get("Origin")
+	if !listed(origin, x.route.Origins) {
+		return
+	}
+	h := x.w.Header()
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	h.Add("Vary", "Origin")
+}

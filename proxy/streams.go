@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+)
+
+// streams are the exchanges that may go on for long: WebSockets, event streams,
+// large bodies. Each is judged again while it is open. The zero value is ready.
+type streams struct {
+	mu   sync.Mutex // taken when a stream opens and closes, never by other requests
+	open map[*stream]struct{}
+}
+
+type stream struct {
+	route   string
+	person  Person
+	device  string
+	posture access.Posture
+	stop    context.CancelCauseFunc
+	watched bool // by its own request only
+}
+
+// errStreamEnded is why an open stream was cut.
+var errStreamEnded = errors.New("its session ended, locked or lost its device")
+
+func (s *streams) add(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[*stream]struct{})
+	}
+	s.open[st] = struct{}{}
+}
+
+func (s *streams) remove(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, st)
+}
+
+func (s *streams) all() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*stream, 0, len(s.open))
+	for st := range s.open {
+		list = append(list, st)
+	}
+	return list
+}
+
+// watchEvery is how often open streams are judged. They must close within 2 s
+// of what ends them.
+const watchEvery = 500 * time.Millisecond
+
+// WatchStreams closes open streams whose session ended, locked, or lost its
+// role or device, until ctx ends; then it closes all of them.
+func (g *Gateway) WatchStreams(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			for _, st := range g.streams.all() {
+				st.stop(errors.New("the gateway is stopping"))
+			}
+			return
+		case <-tick.C:
+			for _, st := range g.streams.all() {
+				if d := g.judge(st); d.Verdict != access.Allow {
+					g.Log.Info("close a stream", "route", st.route, "verdict", d.Verdict.String(), "reason", string(d.Reason))
+					st.stop(errStreamEnded)
+				}
+			}
+		}
+	}
+}
+
+// judge decides anew what must hold while st is open, by the routes now in force.
+func (g *Gateway) judge(st *stream) access.Decision {
+	state, now := g.state.Load(), g.now()
+	posture := st.posture
+	if latest, ok := state.Devices.Latest(st.device); ok {
+		posture = latest
+	}
+	for _, r := range state.Table.Routes() {
+		if r.Name != st.route {
+			continue
+		}
+		s := st.person.Value(now)
+		s.Roles = state.RolesOf(s.Groups)
+		return access.Decide(access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, Now: now})
+	}
+	return access.Decision{} // the route is gone
+}
