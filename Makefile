@@ -1,0 +1,52 @@
+# Anteroom. `make run` starts the demo hospital, `make test` proves the gateway
+# against real parts; both install nothing that they do not name.
+
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+FUZZTIME ?= 20s
+
+.PHONY: all build run test unit stories check mutate bench fuzz golden image clean
+
+all: build
+
+build: ## the two binaries, static, into bin/
+	$(BUILD) -o $(BIN)/anteroom ./cmd/anteroom
+	$(BUILD) -o $(BIN)/anteroom-demo ./cmd/anteroom-demo
+
+run: build ## a small hospital to click through
+	$(BIN)/anteroom-demo --dir demo-data
+
+test: ## everything, with the parts that it needs
+	test/setup
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+unit: ## the packages' own tests: no browser, no other program
+	$(GO) test -race $$($(GO) list ./... | grep -v /test/)
+
+check: ## what a change must pass before it lands
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) mod verify
+	$(MAKE) test
+
+mutate: ## removes each named guard in turn and expects its test to fail
+	$(GO) run ./test/mutate
+
+bench: ## what the gateway costs, against a bare proxy in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./access ./audit ./inject ./posture ./routes ./session ./telemetry ./proxy ./test/bench
+
+fuzz: ## every fuzz test in turn, $(FUZZTIME) each
+	test/fuzz $(FUZZTIME)
+
+golden: ## rewrites the golden files; read the difference before you commit it
+	$(GO) test ./pages ./audit ./inject -update
+
+image: ## the container image, by any builder that reads a Dockerfile
+	docker build -t anteroom:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+
+clean:
+	rm -rf $(BIN)
