@@ -1,0 +1,89 @@
+// Package pages holds the gateway's own HTML, CSS and words, all embedded: what
+// a person reads when the gateway itself answers.
+package pages
+
+import "github.com/anteroom/anteroom/access"
+
+// A Kind says what a page is about. The zero Kind is Unavailable.
+type Kind uint8
+
+const (
+	Unavailable      Kind = iota // the gateway could not answer
+	StepUp                       // prove it is you, for one rule
+	Locked                       // the same person must prove themselves again
+	SessionEnded                 // signed out by time, or from outside
+	DeviceBlocked                // the device fails its profile
+	DeviceChanged                // the session moved to another device
+	NotAllowed                   // the role is missing
+	StepUpFailed                 // the provider did not prove what the rule asks
+	SignInFailed                 // the provider refused, or its answer was wrong
+	SignInExpired                // the answer belongs to no sign-in in progress
+	ProviderDown                 // the provider does not answer
+	BackendDown                  // the application does not answer
+	BackendSlow                  // the application answers too late
+	BackendAuth                  // the application asks for a login that cannot pass
+	BadRequest                   // ambiguous or malformed
+	WrongHost                    // no such host, or not the handshake's
+	NoRoute                      // nothing at this path
+	MethodNotAllowed             // the route does not take this method
+	TooLarge                     // the body is over the route's limit
+	TooLargeToHold               // the body is over what is kept over a sign-in
+	HeadersTooLarge              // the header is over the limit
+	TooMany                      // too many requests
+	CannotRecord                 // the audit trail cannot be written
+	Release                      // sends the held request
+	AlreadySent                  // the held request is spent or gone
+	ConfirmSignOut               // asks before signing out
+	SignedOut                    // signed out
+	FrameNotice                  // stands in a frame and leads out of it
+	Done                         // where a small window ends
+	Home                         // the sign-in host's front
+	kindCount
+)
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	all := make([]Kind, kindCount)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// String returns the kind's name in snake case.
+func (k Kind) String() string { return wordsOf(k).name }
+
+// A Page is what one person is told. Fields that a kind has no use for are
+// ignored; text is shown as text, whatever it holds.
+//
+// Links (Continue, Cancel, SignOut and the release's Action) are shown only
+// when they are an absolute https or http URL, or begin with a single slash.
+type Page struct {
+	Kind      Kind
+	Status    int    // 0: the kind's own
+	Code      string // the reason or problem word; "": the kind's own
+	RequestID string
+	Rule      string // the rule that asks, which names the action; never patient data
+	Continue  string // where the one next step leads
+	Cancel    string // where going back leads
+	SignOut   string // where another person signs this one out; "": /.anteroom/logout
+	Who       string // whose session it is
+	Host      string // the route's host as configured, never as the client wrote it
+	Held      bool   // what the person sent is kept until they are back
+
+	Failed   []access.Failure // of DeviceBlocked
+	Platform access.Platform  // of the device, for the steps
+
+	Release    *ReleaseForm // of Release
+	Frame      string       // the origin that may frame a FrameNotice; "" none
+	FormAction []string     // further origins that the page's form may be redirected to
+	RetryAfter int          // seconds; 0 says nothing
+}
+
+// A ReleaseForm sends a held request: an absolute URL or a path with its
+// query, byte for byte as it was, and the one-time token. A path that begins
+// with two slashes must come as an absolute URL.
+type ReleaseForm struct {
+	Action string
+	Token  string
+}

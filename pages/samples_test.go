@@ -1,0 +1,97 @@
+package pages_test
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/pages"
+)
+
+const help = "Service desk, extension 4000"
+
+func site(t testing.TB) *pages.Site {
+	t.Helper()
+	s, err := pages.New(pages.Options{Help: help})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func write(t testing.TB, p pages.Page) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	site(t).Write(w, p)
+	return w
+}
+
+// samples is a page of every kind as the gateway would fill it, and the
+// variants that read differently.
+func samples() map[string]pages.Page {
+	all := map[string]pages.Page{}
+	for _, k := range pages.Kinds() {
+		p := pages.Page{Kind: k, RequestID: "7f3k2q9dm4xw", Host: "rx.hospital.example"}
+		switch k {
+		case pages.StepUp:
+			p.Rule, p.Code, p.Held = "amend an order", "old_login", true
+			p.Continue, p.Cancel = "https://gate.hospital.example/.anteroom/start?j=sealed", "/"
+		case pages.Locked:
+			p.Who, p.Continue, p.SignOut = "Sam Okafor", "/.anteroom/start?j=sealed", "https://gate.hospital.example/.anteroom/logout"
+		case pages.SessionEnded, pages.DeviceChanged, pages.SignedOut, pages.FrameNotice, pages.SignInExpired:
+			p.Continue = "https://gate.hospital.example/.anteroom/start?j=sealed"
+			p.Frame = "https://rx.hospital.example"
+		case pages.DeviceBlocked:
+			p.Platform, p.Code, p.Continue = "ipados", "device_fresh_os", "/"
+			p.Failed = []access.Failure{{Check: "fresh_os", Fact: "os_version", Have: "18.5", Want: "18.7.3"}}
+		case pages.NotAllowed, pages.StepUpFailed:
+			p.Rule, p.Cancel = "export records", "/"
+		case pages.TooMany:
+			p.RetryAfter = 30
+		case pages.Release:
+			p.Release = &pages.ReleaseForm{Action: "/orders/7?draft='(1)'", Token: "b25lLXRpbWU"}
+		case pages.ConfirmSignOut:
+			p.Who, p.Cancel, p.FormAction = "Sam Okafor", "/", []string{"https://login.hospital.example"}
+		case pages.Home:
+			p.Who, p.Cancel = "Sam Okafor", ""
+		default:
+			p.Continue, p.Cancel = "/", "/"
+		}
+		all[k.String()] = p
+	}
+	weak := all["step_up"]
+	weak.Code, weak.Held = "weak_login", false
+	all["step_up_weak"] = weak
+	held := all["locked"]
+	held.Held = true
+	all["locked_held"] = held
+	many := all["device_blocked"]
+	many.Failed = append(many.Failed,
+		access.Failure{Check: "fresh_checkin", Fact: "checked_in_at", Have: "75h0m0s", Want: "24h0m0s"},
+		access.Failure{Check: "not_jailbroken", Hard: true, Fact: "compromised", Have: "true", Want: "false"})
+	all["device_blocked_compromised"] = many
+	nobody := all["home"]
+	nobody.Who, nobody.Continue = "", "/.anteroom/start"
+	all["home_nobody"] = nobody
+	return all
+}
+
+// plain returns the text of a page without its markup, blanks folded.
+func plain(html string) string {
+	var b strings.Builder
+	inside := false
+	for _, r := range html {
+		switch {
+		case r == '<':
+			inside = true
+			b.WriteByte(' ')
+		case r == '>':
+			inside = false
+		case !inside:
+			b.WriteRune(r)
+		}
+	}
+	text := strings.NewReplacer("&#39;", "'", "&amp;", "&", "&lt;", "<", "&gt;", ">", "&#34;", `"`).Replace(b.String())
+	return strings.Join(strings.Fields(text), " ")
+}

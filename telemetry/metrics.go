@@ -1,0 +1,168 @@
+package telemetry
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/anteroom/anteroom/access"
+)
+
+// Metrics are the gateway's numbers. Labels hold names of the configuration
+// and fixed words; never a person, a patient or a URL.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	backend  *prometheus.HistogramVec
+	observed *prometheus.CounterVec
+	routes   sync.Map // name -> *Route
+
+	reloadOK   prometheus.Gauge
+	reloads    prometheus.Counter
+	streams    prometheus.Gauge
+	auditFails prometheus.Counter
+	dropped    prometheus.Counter
+	security   *prometheus.CounterVec
+	signIns    *prometheus.CounterVec
+	providers  *prometheus.GaugeVec
+
+	sessions atomic.Pointer[func() int]
+	held     atomic.Pointer[func() int]
+	expiries expiries
+}
+
+// latencies reach from a cached answer to a backend's time limit, in seconds.
+var latencies = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+func newMetrics(lost func() int64) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_requests_total",
+			Help: "Requests answered, by route, verdict, reason and class of status."}, []string{"route", "verdict", "reason", "status_class"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "anteroom_request_seconds",
+			Help: "Time from a request's arrival to the end of its answer.", Buckets: latencies}, []string{"route"}),
+		backend: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "anteroom_backend_seconds",
+			Help: "Time from sending a request to the backend to the first byte of its answer.", Buckets: latencies}, []string{"route"}),
+		observed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_observed_total",
+			Help: "What rules under observe would have decided."}, []string{"route", "rule", "verdict"}),
+		reloadOK: prometheus.NewGauge(prometheus.GaugeOpts{Name: "anteroom_config_reload_success",
+			Help: "1 when the newest configuration is in force, 0 when it was refused."}),
+		reloads: prometheus.NewCounter(prometheus.CounterOpts{Name: "anteroom_config_reloads_total",
+			Help: "Configurations read after the first, taken or refused."}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "anteroom_open_streams",
+			Help: "WebSockets and event streams that are open."}),
+		auditFails: prometheus.NewCounter(prometheus.CounterOpts{Name: "anteroom_audit_failures_total",
+			Help: "Audit records that could not be written."}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "anteroom_headers_dropped_total",
+			Help: "Request headers taken out because of their name."}),
+		security: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_security_events_total",
+			Help: "Security records, by reason."}, []string{"reason"}),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_signins_total",
+			Help: "Sign-ins that came back from a provider, by outcome."}, []string{"outcome"}),
+		providers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_provider_up",
+			Help: "1 when the provider answered last time, else 0."}, []string{"provider"}),
+		expiries: expiries{at: map[string]time.Time{}},
+	}
+	m.reloadOK.Set(1)
+	m.registry.MustRegister(m.requests, m.latency, m.backend, m.observed, m.reloadOK, m.reloads, m.streams, m.auditFails,
+		m.dropped, m.security, m.signIns, m.providers, &m.expiries,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func number(f *atomic.Pointer[func() int]) float64 {
+	if f := f.Load(); f != nil {
+		return float64((*f)())
+	}
+	return 0
+}
+
+// MetricsHandler serves the numbers to Prometheus.
+func (m *Metrics) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// CountSessions makes count the source of the number of sessions. It is asked
+// at each scrape, from any goroutine.
+func (m *Metrics) CountSessions(count func() int) { m.sessions.Store(&count) }
+
+// CountHeld makes count the source of the number of held requests. It is asked
+// at each scrape, from any goroutine.
+func (m *Metrics) CountHeld(count func() int) { m.held.Store(&count) }
+
+// Reloaded counts a configuration that was read again, taken or refused.
+func (m *Metrics) Reloaded(taken bool) {
+	m.reloads.Inc()
+	m.reloadOK.Set(zeroOne(taken))
+}
+
+// StreamOpened counts a WebSocket or event stream in.
+func (m *Metrics) StreamOpened() { m.streams.Inc() }
+
+// StreamClosed counts out what StreamOpened counted in.
+func (m *Metrics) StreamClosed() { m.streams.Dec() }
+
+// AuditFailed counts a record that could not be written.
+func (m *Metrics) AuditFailed() { m.auditFails.Inc() }
+
+// HeadersDropped counts n headers taken out of a request.
+func (m *Metrics) HeadersDropped(n int) {
+	if n > 0 {
+		m.dropped.Add(float64(n))
+	}
+}
+
+// SecurityEvent counts a security record. reason must be a fixed word.
+func (m *Metrics) SecurityEvent(reason access.Reason) {
+	m.security.WithLabelValues(string(reason)).Inc()
+}
+
+// SignedIn counts a sign-in that came back. outcome must be a fixed word.
+func (m *Metrics) SignedIn(outcome access.Reason) { m.signIns.WithLabelValues(string(outcome)).Inc() }
+
+// ProviderUp says whether the provider of this name answered last time.
+func (m *Metrics) ProviderUp(name string, up bool) {
+	m.providers.WithLabelValues(name).Set(zeroOne(up))
+}
+
+// CertificateExpires says when the certificate for a configured host ends.
+func (m *Metrics) CertificateExpires(host string, at time.Time) {
+	m.expiries.mu.Lock()
+	defer m.expiries.mu.Unlock()
+	m.expiries.at[host] = at
+}
+
+func zeroOne(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// expiries collects the time that is left of each certificate, as of the scrape.
+type expiries struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+var expiry = prometheus.NewDesc("anteroom_certificate_expiry_seconds", "Seconds until the certificate expires; negative when it has.", []string{"host"}, nil)
+
+func (*expiries) Describe(to chan<- *prometheus.Desc) { to <- expiry }
+
+func (e *expiries) Collect(to chan<- prometheus.Metric) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for host, at := range e.at {
+		to <- prometheus.MustNewConstMetric(expiry, prometheus.GaugeValue, time.Until(at).Seconds(), host)
+	}
+}
