@@ -53,6 +53,7 @@ func (x *exchange) forward(grant access.Grant) {
 				x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
 			}
 			if open != nil && isLong(answer) {
+				open.upgraded.Store(answer.StatusCode == http.StatusSwitchingProtocols)
 				x.watch(open)
 			}
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
@@ -17,12 +18,13 @@ type streams struct {
 }
 
 type stream struct {
-	route   string
-	person  Person
-	device  string
-	posture access.Posture
-	stop    context.CancelCauseFunc
-	watched bool // by its own request only
+	route    string
+	person   Person
+	device   string
+	posture  access.Posture
+	stop     context.CancelCauseFunc
+	watched  bool // by its own request only
+	upgraded atomic.Bool
 }
 
 // errStreamEnded is why an open stream was cut.
@@ -58,16 +60,13 @@ func (s *streams) all() []*stream {
 const watchEvery = 500 * time.Millisecond
 
 // WatchStreams closes open streams whose session ended, locked, or lost its
-// role or device, until ctx ends; then it closes all of them.
+// role or device, until ctx ends.
 func (g *Gateway) WatchStreams(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			for _, st := range g.streams.all() {
-				st.stop(errors.New("the gateway is stopping"))
-			}
 			return
 		case <-tick.C:
 			for _, st := range g.streams.all() {
@@ -76,6 +75,15 @@ func (g *Gateway) WatchStreams(ctx context.Context) {
 					st.stop(errStreamEnded)
 				}
 			}
+		}
+	}
+}
+
+// CloseStreams closes every open WebSocket, which a draining server knows nothing of.
+func (g *Gateway) CloseStreams() {
+	for _, st := range g.streams.all() {
+		if st.upgraded.Load() {
+			st.stop(errors.New("the gateway is stopping"))
 		}
 	}
 }

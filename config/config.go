@@ -1,0 +1,234 @@
+// Package config turns the configuration file into checked values, or names
+// the line that is wrong.
+package config
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/routes"
+)
+
+// A Config is one configuration file, checked and resolved: every reference
+// leads somewhere, every file has been read once, every default is filled in.
+type Config struct {
+	Gateway   Gateway
+	TLS       TLS
+	Providers []Provider // the first signs people in
+	Logins    []access.Login
+	Roles     []Role
+	Sessions  access.Limits
+	Posture   Posture
+	Routes    []*routes.Route
+	Tests     []Test // of every route, in the order of the file
+	Audit     Audit
+	Telemetry Telemetry
+
+	// Files lists what was read besides the configuration: certificates, keys,
+	// authorities and secrets. A change of one is a change of the configuration.
+	Files []string
+
+	rolesOf map[string][]int // group -> indexes into Roles
+}
+
+// A Gateway says where the gateway is and where it keeps its data.
+type Gateway struct {
+	URL            *url.URL       // https; host in lower case, without port 443, without a path
+	Listen         string         // address for HTTPS
+	RedirectListen string         // address for plain HTTP; "" serves none
+	AdminListen    string         // address of the admin listener
+	DataDir        string         // absolute, or relative to the working directory when the file was
+	TrustedProxies []netip.Prefix // none: nobody's X-Forwarded-For is believed
+	TimeZone       *time.Location // for people; never nil
+	Help           string         // whom to ask; "" says nothing
+}
+
+// A TLS says how the gateway proves itself: by certificates, or one of its own making.
+type TLS struct {
+	Certificates []Pair
+	SelfSigned   bool
+	MinVersion   string // "1.2" or "1.3"
+}
+
+// A Pair names the PEM files of a certificate and its key.
+type Pair struct{ CertFile, KeyFile string }
+
+// A Provider is one OpenID provider, as the gateway is registered there.
+type Provider struct {
+	Name         string
+	Issuer       string // exactly as written
+	ClientID     string
+	ClientSecret Secret
+	Scopes       []string
+	Claims       Claims
+}
+
+// Claims are the names of the claims that say who somebody is.
+type Claims struct{ Username, Name, Groups string }
+
+// A Role is held by whoever is in one of its groups.
+type Role struct {
+	Name   string
+	Groups []string
+}
+
+// A Posture says who may speak about devices, and what they must be.
+type Posture struct {
+	Sources  []Source
+	Checks   []access.Check
+	Profiles []access.Profile // without none
+}
+
+// A Source is a sender of statements about devices.
+type Source struct {
+	Name            string
+	Senders         []netip.Prefix // of the TCP peer
+	AssertionMaxAge time.Duration
+	Map             map[string]string // posture field -> header in canonical form
+}
+
+// An Audit says what holds when a record cannot be written.
+type Audit struct {
+	Deny bool // what cannot be recorded is not forwarded; a route may say otherwise
+}
+
+// A Telemetry says where traces go.
+type Telemetry struct {
+	OTLP   string  // URL of a collector; "" for none
+	Sample float64 // share of requests, 0 to 1
+}
+
+// RolesOf returns the roles that a person in these groups holds, in the order
+// of the file and each once.
+func (c *Config) RolesOf(groups []string) []string {
+	var held []int
+	for _, g := range groups {
+		held = append(held, c.rolesOf[g]...)
+	}
+	slices.Sort(held)
+	held = slices.Compact(held)
+	names := make([]string, len(held))
+	for i, r := range held {
+		names[i] = c.Roles[r].Name
+	}
+	return names
+}
+
+// Profile returns the posture profile called name, none among them, and
+// whether there is one.
+func (c *Config) Profile(name string) (access.Profile, bool) {
+	if name == none {
+		return access.Profile{Name: none, Any: true}, true
+	}
+	i := slices.IndexFunc(c.Posture.Profiles, func(p access.Profile) bool { return p.Name == name })
+	if i < 0 {
+		return access.Profile{}, false
+	}
+	return c.Posture.Profiles[i], true
+}
+
+const none = "none" // the profile that admits any device and no device
+
+// Surroundings are what a file refers to outside itself.
+type Surroundings struct {
+	Dir      string                            // relative paths start here
+	ReadFile func(path string) ([]byte, error) // nil: [os.ReadFile]
+	Getenv   func(name string) (string, bool)  // nil: [os.LookupEnv]
+	Now      time.Time                         // for the expiry of certificates; zero: time.Now
+}
+
+// Load reads and checks the configuration file at path. The error is a
+// [Mistakes] with everything that is wrong in it, or says that the file could
+// not be read. Warnings come with a good file and with a bad one.
+func Load(path string) (*Config, []Warning, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // one more shows that it is too large
+	if err != nil {
+		return nil, nil, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return Parse(path, text, Surroundings{Dir: filepath.Dir(path)})
+}
+
+// Parse checks text as the configuration file called name. The error is a
+// [Mistakes]; the Config is nil then.
+func Parse(name string, text []byte, from Surroundings) (*Config, []Warning, error) {
+	if from.ReadFile == nil {
+		from.ReadFile = os.ReadFile
+	}
+	if from.Getenv == nil {
+		from.Getenv = os.LookupEnv
+	}
+	if from.Now.IsZero() {
+		from.Now = time.Now()
+	}
+	d := &decoder{file: name, from: from, shapes: map[reflect.Type]*shape{}}
+	var c *Config
+	if root := d.tree(text); root != nil {
+		var f file
+		d.value(&f, root)
+		c = d.config(&f)
+	}
+	slices.SortFunc(d.warnings, func(a, b Warning) int { return inFileOrder(Mistake(a), Mistake(b)) })
+	if len(d.mistakes) > 0 {
+		return nil, d.warnings, d.mistakes.sorted()
+	}
+	return c, d.warnings, nil
+}
+
+// config turns the shapes of the file into values and checks what one key
+// alone cannot show.
+func (d *decoder) config(f *file) *Config {
+	c := &Config{}
+	c.Gateway = d.gateway(&f.Gateway)
+	c.TLS = d.tls(f)
+	c.Providers = d.providers(f.Providers)
+	c.Logins = d.logins(f.Logins)
+	c.Roles, c.rolesOf = d.roles(f.Roles)
+	c.Sessions = d.sessions(f.Sessions)
+	c.Posture = d.posture(&f.Posture)
+	c.Audit = Audit{Deny: f.Audit.OnFailure.V != failAlarm}
+	c.Telemetry.Sample = f.Telemetry.Sample.V
+	if u := f.Telemetry.OTLP.V; u != nil {
+		if d.isWeb(f.Telemetry.OTLP) {
+			c.Telemetry.OTLP = u.String()
+		}
+	}
+	d.routes(c, f)
+	c.Files = d.files
+	return c
+}
+
+// readFile returns a file that the configuration names, or reports at the name
+// why there is none.
+func (d *decoder) readFile(at place, path string) ([]byte, bool) {
+	path = d.beside(path)
+	text, err := d.from.ReadFile(path)
+	if err != nil {
+		d.mistake(at, "%v", err)
+		return nil, false
+	}
+	if !slices.Contains(d.files, path) {
+		d.files = append(d.files, path)
+	}
+	return text, true
+}
+
+// beside returns path as seen from the configuration file.
+func (d *decoder) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(d.from.Dir, path)
+}
