@@ -73,9 +73,9 @@ type (
 
 	sessionLimits struct {
 		place
-		LockAfter span `yaml:"lock_after" default:"5m" min:"10s" max:"24h" doc:"idle time until a session is locked; the same person unlocks it"`
-		EndAfter  span `yaml:"end_after" default:"30m" min:"10s" max:"24h" doc:"idle time until a session ends; longer than lock_after"`
-		Max       span `yaml:"max" default:"13h" min:"1m" max:"24h" doc:"age at which a session ends whatever its person does; longer than end_after"`
+		LockAfter span `yaml:"lock_after" default:"5m" min:"1s" max:"24h" doc:"idle time until a session is locked; the same person unlocks it"`
+		EndAfter  span `yaml:"end_after" default:"30m" min:"1s" max:"24h" doc:"idle time until a session ends; longer than lock_after"`
+		Max       span `yaml:"max" default:"13h" min:"1s" max:"24h" doc:"age at which a session ends whatever its person does; longer than end_after"`
 	}
 
 	auditKeys struct {

@@ -55,9 +55,9 @@ type (
 
 	tighter struct {
 		place
-		LockAfter span `yaml:"lock_after" min:"10s" doc:"as under sessions, and not longer"`
-		EndAfter  span `yaml:"end_after" min:"10s" doc:"as under sessions, and not longer"`
-		Max       span `yaml:"max" min:"1m" doc:"as under sessions, and not longer"`
+		LockAfter span `yaml:"lock_after" min:"1s" doc:"as under sessions, and not longer"`
+		EndAfter  span `yaml:"end_after" min:"1s" doc:"as under sessions, and not longer"`
+		Max       span `yaml:"max" min:"1s" doc:"as under sessions, and not longer"`
 	}
 
 	patient struct {

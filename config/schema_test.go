@@ -137,7 +137,7 @@ func keysOf(t *testing.T, n *yaml.Node, path string) []key {
 			}
 			k.fallback = fmt.Sprintf("`%v`", v)
 			if l, ok := v.([]any); ok {
-				k.fallback = "`[" + strings.Trim(strings.ReplaceAll(fmt.Sprint(l...), " ", ", "), "[]") + "]`"
+				k.fallback = "`[" + strings.Trim(strings.ReplaceAll(fmt.Sprint(l), " ", ", "), "[]") + "]`"
 			}
 		}
 		if required := get(n, "required"); required != nil {
