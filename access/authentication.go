@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -26,6 +27,12 @@ type Authentication struct {
 	// less the age that the provider gave (iat less auth_time). Ages are
 	// measured from here, so that two clocks a minute apart do no harm.
 	FreshAt time.Time
+}
+
+// Display returns what a page calls the person: their name, else their user
+// name, else the sub.
+func (a Authentication) Display() string {
+	return cmp.Or(a.Name, a.Username, a.Subject.Sub)
 }
 
 // A Session is one person's sign-in as a decision sees it: plain values, read once.

@@ -98,8 +98,5 @@ func (x *exchange) who() string {
 	if x.session == nil {
 		return ""
 	}
-	if x.session.Name != "" {
-		return x.session.Name
-	}
-	return x.session.Username
+	return x.session.Display()
 }
