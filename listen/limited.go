@@ -1,0 +1,129 @@
+package listen
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// A limited listener closes connections beyond its limits as they come, rather
+// than leave them in the queue, where everybody behind them would wait too.
+type limited struct {
+	net.Listener
+	limits  Limits
+	refused func(string)
+
+	mu    sync.Mutex
+	all   int
+	peers map[netip.Prefix]int // IPv4 addresses and IPv6 /64, which one client has
+}
+
+func newLimited(l net.Listener, limits Limits, refused func(string)) *limited {
+	return &limited{Listener: l, limits: limits, refused: refused, peers: make(map[netip.Prefix]int)}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer := peerOf(c)
+		if why := l.enter(peer); why != "" {
+			c.Close()
+			l.refused(why)
+			continue
+		}
+		return &conn{Conn: c, stall: l.limits.Stall, left: sync.OnceFunc(func() { l.leave(peer) })}, nil
+	}
+}
+
+// peerOf returns whom a connection counts for; of no kind of address, the zero prefix.
+func peerOf(c net.Conn) netip.Prefix {
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // both lengths are in range
+	return p
+}
+
+func (l *limited) enter(peer netip.Prefix) (why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= l.limits.Connections {
+		return "connections"
+	}
+	if l.peers[peer] >= l.limits.PerAddress && !l.unlimited(peer.Addr()) {
+		return "per_address"
+	}
+	l.all++
+	l.peers[peer]++
+	return ""
+}
+
+func (l *limited) unlimited(addr netip.Addr) bool {
+	for _, p := range l.limits.Unlimited {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *limited) leave(peer netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.peers[peer]--; l.peers[peer] == 0 {
+		delete(l.peers, peer)
+	}
+}
+
+// A conn ends when its client takes nothing of what is written for too long.
+// The server's own WriteTimeout would end every long download and stream.
+type conn struct {
+	net.Conn
+	stall time.Duration
+	left  func()
+
+	mu       sync.Mutex
+	deadline time.Time // as set from outside; zero: none
+}
+
+func (c *conn) Close() error {
+	defer c.left()
+	return c.Conn.Close()
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	until := time.Now().Add(c.stall)
+	if !c.deadline.IsZero() && c.deadline.Before(until) {
+		until = c.deadline
+	}
+	err := c.Conn.SetWriteDeadline(until)
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
