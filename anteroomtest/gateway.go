@@ -27,6 +27,7 @@ type Gateway struct {
 	Backend  *Backend
 	Address  string // of the TLS listener
 	Admin    string // of the admin listener
+	Redirect string // of the listener that redirects to https; "" when it is closed
 	Dir      string // holds the configuration and data_dir
 	Port     string
 	CA       *x509.CertPool
@@ -208,7 +209,7 @@ func Start(t testing.TB, s Setup) *Gateway {
 	}()
 	select {
 	case a := <-ready:
-		g.Admin = a.Admin
+		g.Admin, g.Redirect = a.Admin, a.Redirect
 	case err := <-done:
 		cancel()
 		t.Fatalf("the gateway did not start: %v\n%s", err, g.log)

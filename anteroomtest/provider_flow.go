@@ -216,7 +216,9 @@ func (p *Provider) Visit(t testing.TB, jar http.CookieJar, authURL string) url.V
 		jar, _ = cookiejar.New(nil)
 	}
 	browser := &http.Client{
-		Jar: jar, Timeout: 10 * time.Second,
+		// Of its own: a test server that closes also closes what idles in the default one.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		Jar:       jar, Timeout: 10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := browser.Get(authURL)

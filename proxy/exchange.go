@@ -98,6 +98,9 @@ func (x *exchange) admit() *refusal {
 		}
 		r.Body = http.MaxBytesReader(x.w, r.Body, limit)
 	}
+	if r.ContentLength != 0 {
+		r.Body = &paced{ReadCloser: r.Body, conn: http.NewResponseController(x.w)}
+	}
 	if isServiceWorker(r) && !x.route.ServiceWorkers {
 		return refuse(notAllowed, "service worker")
 	}
@@ -229,6 +232,28 @@ func (b *reader) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
+}
+
+// paced is a body that must keep coming: a client that sends nothing of it for
+// bodyStall is cut off.
+type paced struct {
+	io.ReadCloser
+	conn *http.ResponseController
+	set  time.Time
+}
+
+const bodyStall = time.Minute
+
+func (p *paced) Read(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(p.set) > bodyStall/4 {
+		p.conn.SetReadDeadline(now.Add(bodyStall)) // unsupported only in tests without a connection
+		p.set = now
+	}
+	n, err := p.ReadCloser.Read(b)
+	if err != nil {
+		p.conn.SetReadDeadline(time.Time{}) // or it would end the answer too
+	}
+	return n, err
 }
 
 // question gathers what the decision depends on.

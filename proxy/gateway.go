@@ -171,6 +171,17 @@ func (x *exchange) unmatched(err error) {
 	}
 }
 
+// HeadersTooLarge answers a request whose header is over the listener's limit.
+// Nothing of it is looked at but what kind of answer it wants.
+func (g *Gateway) HeadersTooLarge(w http.ResponseWriter, r *http.Request) {
+	x := g.begin(w, r)
+	defer x.finish()
+	if host, err := canonicalHost(r.Host); err == nil {
+		x.req.Host = host
+	}
+	x.refuse(refuse(headersTooLarge, "header"))
+}
+
 func (g *Gateway) now() time.Time {
 	if g.Now != nil {
 		return g.Now()

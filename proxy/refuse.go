@@ -19,6 +19,7 @@ const (
 	methodNotAllowed
 	tooLarge
 	tooLargeToHold
+	headersTooLarge
 	tooMany
 	notAllowed
 	upgradeRequired
@@ -44,6 +45,7 @@ var answers = map[kind]answer{
 	methodNotAllowed: {http.StatusMethodNotAllowed, "method_not_allowed", pages.MethodNotAllowed},
 	tooLarge:         {http.StatusRequestEntityTooLarge, "too_large", pages.TooLarge},
 	tooLargeToHold:   {http.StatusRequestEntityTooLarge, "too_large", pages.TooLargeToHold},
+	headersTooLarge:  {http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", pages.HeadersTooLarge},
 	tooMany:          {http.StatusTooManyRequests, "too_many", pages.TooMany},
 	notAllowed:       {http.StatusForbidden, "not_allowed", pages.NotAllowed},
 	upgradeRequired:  {http.StatusUpgradeRequired, "bad_request", pages.BadRequest},
@@ -71,7 +73,7 @@ func (x *exchange) refuse(no *refusal) {
 	switch no.kind {
 	case alreadySent:
 		x.decision.Reason = access.OnceUsed
-	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, tooMany, notAllowed, unavailable:
+	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, headersTooLarge, tooMany, notAllowed, unavailable:
 		x.decision.Reason = access.Reason(a.code)
 	}
 	x.g.Log.Debug("refused", "code", a.code, "detail", no.detail, "request_id", x.id)

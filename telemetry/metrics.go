@@ -30,6 +30,7 @@ type Metrics struct {
 	auditFails prometheus.Counter
 	dropped    prometheus.Counter
 	security   *prometheus.CounterVec
+	refused    *prometheus.CounterVec
 	signIns    *prometheus.CounterVec
 	providers  *prometheus.GaugeVec
 
@@ -64,6 +65,8 @@ func newMetrics(lost func() int64) *Metrics {
 			Help: "Request headers taken out because of their name."}),
 		security: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_security_events_total",
 			Help: "Security records, by reason."}, []string{"reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_connections_refused_total",
+			Help: "Connections refused before a request, by limit."}, []string{"reason"}),
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_signins_total",
 			Help: "Sign-ins that came back from a provider, by outcome."}, []string{"outcome"}),
 		providers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_provider_up",
@@ -72,7 +75,7 @@ func newMetrics(lost func() int64) *Metrics {
 	}
 	m.reloadOK.Set(1)
 	m.registry.MustRegister(m.requests, m.latency, m.backend, m.observed, m.reloadOK, m.reloads, m.streams, m.auditFails,
-		m.dropped, m.security, m.signIns, m.providers, &m.expiries,
+		m.dropped, m.security, m.refused, m.signIns, m.providers, &m.expiries,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
@@ -126,6 +129,10 @@ func (m *Metrics) HeadersDropped(n int) {
 func (m *Metrics) SecurityEvent(reason access.Reason) {
 	m.security.WithLabelValues(string(reason)).Inc()
 }
+
+// ConnectionRefused counts a connection that came to no request: one over a
+// limit, or whose handshake failed. why must be a fixed word.
+func (m *Metrics) ConnectionRefused(why string) { m.refused.WithLabelValues(why).Inc() }
 
 // SignedIn counts a sign-in that came back. outcome must be a fixed word.
 func (m *Metrics) SignedIn(outcome access.Reason) { m.signIns.WithLabelValues(string(outcome)).Inc() }

@@ -1,0 +1,139 @@
+package authn
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxSub   = 255  // bytes of a sub (Core, section 2)
+	maxWord  = 256  // bytes of a user name, a group, an acr, an amr
+	maxWords = 1000 // groups of one person
+)
+
+// claims are the members of a JSON object by their exact names. Decoding into
+// a struct would also take members whose names differ in case.
+type claims map[string]json.RawMessage
+
+// has reports whether there is a claim of this name; null is none.
+func (c claims) has(name string) bool { return !isNull(c[name]) }
+
+// text returns the string claim of this name; "" for none and for other types.
+func (c claims) text(name string) string {
+	s, _ := asText(c[name])
+	return s
+}
+
+// word is text, without what is too long to be one.
+func (c claims) word(name string) string {
+	if s := c.text(name); isIdentifier(s, maxWord) {
+		return s
+	}
+	return ""
+}
+
+// when returns the NumericDate claim of this name (RFC 7519, section 2), the
+// zero time when there is none, and a [*ClaimError] when it is not a moment
+// between 1970 and 9999.
+func (c claims) when(name string) (time.Time, error) {
+	if !c.has(name) {
+		return time.Time{}, nil
+	}
+	const year10000 = 253402300800
+	seconds, err := strconv.ParseFloat(string(bytes.TrimSpace(c[name])), 64)
+	if err != nil || !(seconds > 0 && seconds < year10000) {
+		return time.Time{}, &ClaimError{Claim: name, Got: clip(string(c[name])), Want: "a number of seconds since 1970"}
+	}
+	return time.Unix(int64(seconds), 0), nil
+}
+
+// at returns what path leads to, nil when nothing: the claim of that very name,
+// which may have dots of its own, or else the member of nested objects.
+func (c claims) at(path string) json.RawMessage {
+	if path == "" {
+		return nil
+	}
+	if c.has(path) {
+		return c[path]
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		var inner claims
+		if json.Unmarshal(c[path[:i]], &inner) != nil {
+			continue
+		}
+		if found := inner.at(path[i+1:]); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// words reads groups and amr: an array of strings, or one string. Anything
+// else, also an array with one thing in it that is not a string, is none at
+// all. Words that are empty or too long are left out, as is all after the
+// first thousand: a word only ever grants, so leaving one out is safe.
+func words(raw json.RawMessage) []string {
+	var found []string
+	if s, ok := asText(raw); ok {
+		found = []string{s}
+	} else {
+		var all []json.RawMessage
+		if isNull(raw) || json.Unmarshal(raw, &all) != nil {
+			return nil
+		}
+		for _, one := range all {
+			s, ok := asText(one)
+			if !ok {
+				return nil
+			}
+			found = append(found, s)
+		}
+	}
+	var kept []string
+	for _, s := range found {
+		if isIdentifier(s, maxWord) && len(kept) < maxWords {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// audience reads aud: one string, or an array of them. It leaves nothing out,
+// since each audience counts.
+func audience(raw json.RawMessage) []string {
+	if s, ok := asText(raw); ok {
+		return []string{s}
+	}
+	var all []string
+	if json.Unmarshal(raw, &all) != nil {
+		return nil
+	}
+	return all
+}
+
+// isIdentifier reports whether s can name something: neither empty nor longer
+// than most bytes, and without the mark that stands for characters JSON could
+// not hold, by which two names would become one.
+func isIdentifier(s string, most int) bool {
+	return s != "" && len(s) <= most && !strings.ContainsRune(s, utf8.RuneError)
+}
+
+func isNull(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(bytes.TrimSpace(raw)) == "null"
+}
+
+// asText reads a JSON string.
+func asText(raw json.RawMessage) (string, bool) {
+	if isNull(raw) {
+		return "", false
+	}
+	var s string
+	return s, json.Unmarshal(raw, &s) == nil
+}
