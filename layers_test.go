@@ -33,7 +33,7 @@ var layers = map[string][]string{
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
 	"proxy":   {"access", "pages", "routes"},
-	"signin":  {"access", "authn", "held", "pages", "session"},
+	"signin":  {"access", "authn", "held", "pages", "session", "store"},
 
 	"demo": {},
 

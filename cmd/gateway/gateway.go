@@ -114,6 +114,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.watch(work) }()
 	go g.proxy.WatchStreams(work)
+	for _, r := range g.known.load() {
+		go g.greet(work, r)
+	}
 	return g.serve(ctx, o, func() { stopWork(); <-watched })
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -93,6 +94,16 @@ func (g *running) providers(l *Loaded, before []registration) []registration {
 		all = append(all, registration{c, authn.NewProvider(c)})
 	}
 	return all
+}
+
+// greet asks a provider for its documents before anybody waits for them. One
+// that is down is no reason not to start.
+func (g *running) greet(ctx context.Context, r registration) {
+	err := r.provider.Check(ctx)
+	g.telemetry.ProviderUp(r.config.Name, err == nil)
+	if err != nil && ctx.Err() == nil {
+		g.log.Warn("the provider does not answer: nobody can sign in until it does", "provider", r.config.Name, "error", err)
+	}
 }
 
 func providerConfig(c *config.Config, p config.Provider) authn.Config {

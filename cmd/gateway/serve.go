@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
@@ -26,21 +27,15 @@ func (g *running) listen(o Options) error {
 	}
 	server, err := listen.New(listen.Config{
 		Addr: c.Gateway.Listen, RedirectAddr: c.Gateway.RedirectListen, AdminAddr: c.Gateway.AdminListen, Listener: o.Listener,
-		Handler: g.proxy, Admin: g.admin(),
+		Handler: g.proxy, Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
 		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, DataDir: c.Gateway.DataDir,
 		Hosts: l.hosts(), MinVersion: c.TLS.MinVersion, ExternalPort: c.Gateway.URL.Port(),
 		Limits: listen.Limits{Unlimited: c.Gateway.TrustedProxies},
 		Grace:  o.Grace, Log: g.log,
 		Hooks: listen.Hooks{
-			Draining: func() { g.draining.Store(true) },
-			Reloaded: func(err error) {
-				if err != nil {
-					g.log.Error("the new certificate is refused; the old one stays in use", "error", err)
-				} else {
-					g.log.Info("a new certificate is in use", "until", g.server.CertificateExpiry())
-				}
-				g.expiry()
-			},
+			Draining:     func() { g.draining.Store(true) },
+			Reloaded:     func(error) { g.expiry() }, // listen has logged it
+			Refused:      func(why string) { g.telemetry.ConnectionRefused(why) },
 			CloseStreams: func(context.Context) { g.proxy.CloseStreams() },
 		},
 	})
