@@ -158,8 +158,9 @@ const maxRelease = 128
 
 // Errors of [Held].
 var (
-	ErrHeldGone = errors.New("proxy: no such held request")
-	ErrHeldFull = errors.New("proxy: too many held requests")
+	ErrHeldGone     = errors.New("proxy: no such held request")
+	ErrHeldFull     = errors.New("proxy: too many held requests")
+	ErrHeldTooLarge = errors.New("proxy: too large to hold")
 )
 
 // setBody makes body what the rest of the request's life reads.
@@ -275,6 +276,24 @@ func (x *exchange) question() access.Question {
 		q.Judged, q.Once = h.Judged, q.Once || h.Once
 	}
 	return q
+}
+
+// spend uses up the evidence of a sign-in made for this one request, where the
+// request changes something: two that come at once find it once. A page may be
+// loaded again for as long as the evidence lasts.
+func (x *exchange) spend(q access.Question, d access.Decision) access.Decision {
+	if d.Verdict != access.Allow || !x.need.EachTime() || x.released != nil || isSafe(x.req.Method) {
+		return d
+	}
+	won, err := x.g.Sessions.Spend(background(x.r), x.found.Person, x.req.Judged(), x.req.Host, x.req.Target(), x.now)
+	if err != nil {
+		x.g.Log.Error("spend the evidence of a sign-in", "error", err, "request_id", x.id)
+	}
+	if won && err == nil {
+		return d
+	}
+	q.Once = false
+	return access.Decide(q)
 }
 
 // decided acts on what a decision means for the session, whatever is answered.

@@ -70,7 +70,7 @@ func canonicalHost(s string) (string, error) {
 		}
 	}
 	name = strings.TrimSuffix(name, ".")
-	if name == "" || len(name) > 253 {
+	if name == "" || len(name) > 253 || strings.HasSuffix(name, ".") {
 		return "", fmt.Errorf("host %q", s)
 	}
 	lower := true

@@ -85,7 +85,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.need = route.Need(&x.req)
 	x.patient = route.PatientOf(&x.req)
 	q := x.question()
-	d := access.Decide(q)
+	d := x.spend(q, access.Decide(q))
 	x.decided(q, d)
 	if err := x.record(d); err != nil {
 		x.unrecorded(err)

@@ -26,7 +26,7 @@ func (x *exchange) hold(d access.Decision) {
 		return
 	}
 	empty := x.r.ContentLength == 0
-	if !x.whole && !empty || int64(len(x.fullBody)) > x.need.KeepRequest {
+	if x.need.KeepRequest == 0 || !x.whole && !empty || int64(len(x.fullBody)) > x.need.KeepRequest {
 		x.tooLargeToHold(d)
 		return
 	}
@@ -42,6 +42,9 @@ func (x *exchange) hold(d access.Decision) {
 	}
 	id, err := x.g.Held.Hold(background(x.r), h)
 	switch {
+	case errors.Is(err, ErrHeldTooLarge):
+		x.tooLargeToHold(d)
+		return
 	case errors.Is(err, ErrHeldFull):
 		x.w.Header().Set("Retry-After", "30")
 		x.say(answers[tooMany], d.Rule, nil)

@@ -60,15 +60,22 @@ func isActivity(r *http.Request, navigation bool) bool {
 	if r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Upgrade") != "" {
 		return false
 	}
-	switch r.Method {
-	case "GET", "HEAD", "OPTIONS":
-	default:
+	if !isSafe(r.Method) {
 		return true
 	}
 	if r.Header.Get("Sec-Fetch-Mode") == "" {
 		return navigation
 	}
 	return navigation && r.Header.Get("Sec-Fetch-User") == "?1"
+}
+
+// isSafe reports whether a method only reads (RFC 9110, section 9.2.1).
+func isSafe(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH":
+		return true
+	}
+	return false
 }
 
 // isServiceWorker reports whether r fetches a service worker's script.

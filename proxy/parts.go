@@ -16,6 +16,8 @@ type Sessions interface {
 	Find(r *http.Request, host string, now time.Time) Found
 	// Use notes that p used a route with these limits; active counts as activity.
 	Use(ctx context.Context, p Person, limits access.Limits, active bool, now time.Time) error
+	// Spend uses up what [Person.Once] looks at; of many callers one wins.
+	Spend(ctx context.Context, p Person, method, host, target string, now time.Time) (bool, error)
 	Pin(ctx context.Context, p Person, device string) error
 	// End ends one session, and EndDevice every session of a device.
 	End(ctx context.Context, session string, why access.Reason) error
@@ -43,7 +45,7 @@ type Person interface {
 
 // Held keeps a request while its person proves themselves.
 type Held interface {
-	Hold(ctx context.Context, h HeldRequest) (id string, err error) // ErrHeldFull
+	Hold(ctx context.Context, h HeldRequest) (id string, err error) // ErrHeldFull, ErrHeldTooLarge
 	Redeem(ctx context.Context, token string) (HeldRequest, error)  // ErrHeldGone
 	// Token returns the release token that a body consists of.
 	Token(contentType string, body []byte) (string, bool)

@@ -51,8 +51,12 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 		Session: x.session, Posture: x.posture, Failed: x.decision.Failed, Patient: x.patient,
 		RequestID: x.id,
 	}
-	if e.Host == "" {
-		e.Host = clip(x.r.Host)
+	if e.Host == "" { // refused before its host was looked at
+		host, err := canonicalHost(x.r.Host)
+		if err != nil {
+			host = clip(x.r.Host)
+		}
+		e.Host = host
 	}
 	if e.Path == "" {
 		e.Path = clip(x.r.URL.EscapedPath())

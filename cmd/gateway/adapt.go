@@ -42,6 +42,10 @@ func (s sessions) Use(ctx context.Context, p proxy.Person, limits access.Limits,
 	return err
 }
 
+func (s sessions) Spend(ctx context.Context, p proxy.Person, method, host, target string, now time.Time) (bool, error) {
+	return s.Keeper.Spend(ctx, p.(*session.Handle), method, host, target, now)
+}
+
 func (s sessions) Pin(ctx context.Context, p proxy.Person, device string) error {
 	err := s.Keeper.Pin(ctx, p.(*session.Handle), device)
 	if errors.Is(err, session.ErrDevice) || errors.Is(err, session.ErrEnded) {
@@ -67,8 +71,11 @@ func (h requests) Hold(ctx context.Context, r proxy.HeldRequest) (string, error)
 		Session: r.Session, Subject: r.Subject, Host: r.Host, Route: r.Route, Rule: r.Rule,
 		Origin: r.Origin, Method: r.Method, Target: r.Target, Header: r.Header, Body: r.Body,
 	})
-	if errors.Is(err, held.ErrFull) {
+	switch {
+	case errors.Is(err, held.ErrFull):
 		return "", proxy.ErrHeldFull
+	case errors.Is(err, held.ErrTooLarge):
+		return "", proxy.ErrHeldTooLarge
 	}
 	return id, err
 }

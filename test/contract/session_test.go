@@ -330,3 +330,24 @@ func TestRestart(t *testing.T) {
 		t.Errorf("an ended session after a restart: %d", p.Status)
 	}
 }
+
+func TestEachTimeIsSpentByAChange(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := signedIn(t, g)
+	post := func() *anteroomtest.Page {
+		return b.Call("POST", g.URL("ehr.test", "/export/run"), "application/json", `{}`, nil)
+	}
+	m := problem(t, post())
+	if p := b.Get(m["login_url"].(string)); p.URL.Path != "/.anteroom/done" {
+		t.Fatalf("at %s", p.URL)
+	}
+	if p := post(); p.Status != 200 {
+		t.Errorf("with the evidence: %d", p.Status)
+	}
+	if p := post(); p.Status != 401 {
+		t.Errorf("the second time: %d", p.Status)
+	}
+	if n := len(g.Backend.Requests()); n != 1 {
+		t.Errorf("%d requests at the backend", n)
+	}
+}
