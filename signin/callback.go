@@ -189,6 +189,13 @@ func (d *Desk) judged(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	default:
 		lack = judge(j, proof.Authentication, now)
 	}
+	if (lack == tooWeak || lack == tooOld) && !l.Insist {
+		// To many providers acr_values and max_age are wishes: they answer from
+		// the sign-in that they have. The person is asked anew, once.
+		l.Insist = true
+		redirect(w, d.startURL(l))
+		return
+	}
 	if lack != proven {
 		who := &access.Session{Authentication: proof.Authentication, Roles: d.RolesOf(proof.Groups)}
 		if asked != nil && !stranger {

@@ -64,10 +64,11 @@ func silent(j access.Journey, s *access.Session, now time.Time) bool {
 	return judge(j, s.Authentication, now) == proven
 }
 
-// askFor returns what to ask the provider for j of the person of s, who may be
+// askFor returns what to ask the provider for l of the person of s, who may be
 // nobody. The ID token alone proves the answer.
-func askFor(j access.Journey, s *access.Session) authn.Ask {
-	ask := authn.Ask{Login: j.EachTime || !j.NotBefore.IsZero() || s != nil && s.Locked}
+func askFor(l link, s *access.Session) authn.Ask {
+	j := l.journey()
+	ask := authn.Ask{Login: l.Insist || j.EachTime || !j.NotBefore.IsZero() || s != nil && s.Locked}
 	var have access.Authentication
 	if s != nil {
 		have = s.Authentication

@@ -25,6 +25,7 @@ type link struct {
 	Hash    string    `json:"h"`
 	Issued  time.Time `json:"t"`
 	Tries   int       `json:"n,omitzero"` // how often the gateway began anew by itself
+	Insist  bool      `json:"p,omitzero"` // a sign-in that the provider had was too weak: this one is made anew
 }
 
 func (l link) journey() access.Journey { return access.Journey(l.Journey) }

@@ -122,7 +122,7 @@ func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn
 	}
 	ctx, done := d.span(r.Context(), "start", j.Traceparent)
 	defer done()
-	to, begun, err := p.Begin(ctx, sealed, askFor(j, who))
+	to, begun, err := p.Begin(ctx, sealed, askFor(l, who))
 	if err != nil {
 		d.Log.Warn("begin a sign-in", "provider", p.String(), "error", err, "request_id", at.RequestID)
 		d.page(w, at, pages.Page{Kind: pages.ProviderDown, Continue: again + "&go=1", Held: j.Held != "", Host: j.Host, RetryAfter: 5})

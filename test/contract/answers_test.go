@@ -205,6 +205,26 @@ func TestProviderThatCannotProve(t *testing.T) {
 	}
 }
 
+// A provider that takes acr_values for a wish answers from the sign-in it has;
+// the person is asked anew, once.
+func TestProviderThatHasToBeAskedAnew(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := signedIn(t, g)
+	g.Provider.EditIDToken(func(c map[string]any) {
+		if g.Provider.LastAuthorize().Get("prompt") != "login" {
+			c["acr"], c["amr"] = "pwd", []string{"pwd"}
+		}
+	})
+	asked := g.Provider.Calls(anteroomtest.AuthorizePath)
+	p := b.Release(b.Continue(b.Post(g.URL("ehr.test", "/results/3"), form, "ok=1")))
+	if p.Status != 200 || len(g.Backend.Requests()) != 1 {
+		t.Errorf("%d %s, %d requests at the backend", p.Status, p.Code(), len(g.Backend.Requests()))
+	}
+	if n := g.Provider.Calls(anteroomtest.AuthorizePath) - asked; n != 2 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+}
+
 func TestDevice(t *testing.T) {
 	g := anteroomtest.Start(t, anteroomtest.Setup{})
 	b := g.Browser(t)
