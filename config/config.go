@@ -97,7 +97,8 @@ type Source struct {
 
 // An Audit says what holds when a record cannot be written.
 type Audit struct {
-	Deny bool // what cannot be recorded is not forwarded; a route may say otherwise
+	Retain time.Duration // how long records are kept
+	Deny   bool          // what cannot be recorded is not forwarded; a route may say otherwise
 }
 
 // A Telemetry says where traces go.
@@ -198,7 +199,7 @@ func (d *decoder) config(f *file) *Config {
 	c.Roles, c.rolesOf = d.roles(f.Roles)
 	c.Sessions = d.sessions(f.Sessions)
 	c.Posture = d.posture(&f.Posture)
-	c.Audit = Audit{Deny: f.Audit.OnFailure.V != failAlarm}
+	c.Audit = Audit{Retain: f.Audit.Retain.V, Deny: f.Audit.OnFailure.V != failAlarm}
 	c.Telemetry.Sample = f.Telemetry.Sample.V
 	if u := f.Telemetry.OTLP.V; u != nil {
 		if d.isWeb(f.Telemetry.OTLP) {

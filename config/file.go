@@ -80,7 +80,7 @@ type (
 
 	auditKeys struct {
 		place
-		Retain    unbuilt        `yaml:"retain" doc:"how long records are kept" unbuilt:"nothing is deleted; remove this key"`
+		Retain    span           `yaml:"retain" default:"6y" min:"1d" max:"100y" doc:"how long records are kept; then whole days of them are deleted"`
 		OnFailure word[failures] `yaml:"on_failure" default:"deny" doc:"deny: what cannot be recorded is not forwarded; alarm: it is forwarded and counted; a route may say its own"`
 	}
 

@@ -138,7 +138,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 		}
 		return nil
 	})
-	if g.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "audit"), Key: auditKey(root), Log: g.log}); err != nil {
+	if g.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "audit"), Key: auditKey(root), Retain: c.Audit.Retain, Log: g.log}); err != nil {
 		return err
 	}
 	closing(g.journal.Close)

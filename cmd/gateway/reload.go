@@ -40,9 +40,9 @@ func (g *running) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			seen = g.fingerprint() // before, so that a change meanwhile is seen as one
 			g.reload()
 			g.watchDirs(watcher)
-			seen = g.fingerprint()
 		case <-watcher.Events:
 			settled = time.After(settle)
 		case err := <-watcher.Errors:
@@ -50,9 +50,9 @@ func (g *running) watch(ctx context.Context) {
 		case <-settled:
 			settled = nil
 			if now := g.fingerprint(); now != seen {
+				seen = now
 				g.reload()
 				g.watchDirs(watcher)
-				seen = g.fingerprint()
 			}
 		}
 	}
@@ -137,6 +137,7 @@ func (g *running) adopt(next *Loaded) error {
 		{"gateway.help", was.Help != is.Help},
 		{"tls", old.Config.TLS.SelfSigned != next.Config.TLS.SelfSigned || old.Config.TLS.MinVersion != next.Config.TLS.MinVersion ||
 			!slices.Equal(old.Config.TLS.Certificates, next.Config.TLS.Certificates)},
+		{"audit.retain", old.Config.Audit.Retain != next.Config.Audit.Retain},
 		{"telemetry", old.Config.Telemetry != next.Config.Telemetry},
 	} {
 		if fixed.differs {
