@@ -1,0 +1,30 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+)
+
+// A File is what a segment is written through.
+type File = file
+
+// OpenFile opens a real one.
+var OpenFile = openFile
+
+// Through returns o with its segments opened by open.
+func (o Options) Through(open func(path string, flag int) (File, error)) Options {
+	o.open = open
+	return o
+}
+
+// Encode returns e as a whole line, as if it were the first.
+func Encode(b []byte, e *access.Event, now time.Time) []byte {
+	b = append(b, `{"seq":1`...)
+	b = appendEvent(b, e, now)
+	b = appendSeal(b, point{}.hash)
+	return append(b, '}')
+}
+
+// Decode reads a line.
+var Decode = decode
