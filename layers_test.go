@@ -18,6 +18,7 @@ const module = "github.com/anteroom/anteroom/"
 var layers = map[string][]string{
 	"access": {},
 	"keys":   {},
+	"limit":  {},
 	"store":  {},
 	"listen": {},
 
@@ -32,13 +33,13 @@ var layers = map[string][]string{
 	"config":  {"access", "routes"},
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
-	"proxy":   {"access", "pages", "routes"},
+	"proxy":   {"access", "limit", "pages", "routes"},
 	"signin":  {"access", "authn", "held", "pages", "session", "store"},
 
 	"demo": {},
 
 	"cmd/gateway": {
-		"access", "audit", "authn", "config", "held", "inject", "keys", "listen", "pages",
+		"access", "audit", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "telemetry",
 	},
 	"cmd/anteroom":      {"access", "audit", "cmd/gateway", "config", "posture", "routes"},
@@ -46,7 +47,7 @@ var layers = map[string][]string{
 }
 
 // forTests names the packages that only tests import.
-var forTests = []string{"anteroomtest", "test"}
+var forTests = []string{"anteroomtest", "bench", "test"}
 
 func TestImportsPointDown(t *testing.T) {
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()

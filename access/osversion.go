@@ -29,11 +29,11 @@ func ParseOSVersion(s string) (OSVersion, error) {
 		v.supplement = letter
 		text = strings.TrimSuffix(text[:n-3], " ")
 	}
-	parts := strings.Split(text, ".")
-	if len(parts) > len(v.parts) {
+	if strings.Count(text, ".") >= len(v.parts) {
 		return OSVersion{}, fmt.Errorf("version %q has more than four parts", s)
 	}
-	for i, p := range parts {
+	i := 0
+	for p := range strings.SplitSeq(text, ".") {
 		if p == "" || strings.Trim(p, "0123456789") != "" {
 			return OSVersion{}, fmt.Errorf("version %q: want numbers joined by dots, as in 18.7.3", s)
 		}
@@ -42,6 +42,7 @@ func ParseOSVersion(s string) (OSVersion, error) {
 			return OSVersion{}, fmt.Errorf("version %q: a part is too large", s)
 		}
 		v.parts[i] = uint32(n)
+		i++
 	}
 	return v, nil
 }

@@ -17,6 +17,7 @@ import (
 type Browser struct {
 	Jar    http.CookieJar
 	Device http.Header
+	Watch  func(*Page) // told of every answer, those on the way too, when set
 
 	g      *Gateway
 	t      testing.TB
@@ -173,7 +174,11 @@ func (b *Browser) send(method, address, contentType, body string, h http.Header)
 	if err != nil {
 		b.t.Fatalf("%s %s: %v", method, address, err)
 	}
-	return &Page{Status: resp.StatusCode, URL: resp.Request.URL, Header: resp.Header, Body: string(text)}
+	p := &Page{Status: resp.StatusCode, URL: resp.Request.URL, Header: resp.Header, Body: string(text)}
+	if b.Watch != nil {
+		b.Watch(p)
+	}
+	return p
 }
 
 // Continue follows the page's one link onwards.

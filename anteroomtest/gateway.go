@@ -162,6 +162,7 @@ routes:
     device: clinical
     session: {lock_after: 2m}
 audit: {on_failure: deny}
+limits: {requests_per_session: {per_second: 100000, burst: 100000}} # loads of one session are driven at it
 telemetry: {sample: 0.05}
 `
 

@@ -32,13 +32,23 @@ func openFile(path string, flag int) (file, error) {
 // A segment is the file that is being written.
 type segment struct {
 	name string
-	day  string
+	ends time.Time // when the day that it is of is over, in UTC
 	file file
 	size int64 // bytes of whole lines
 
 	mu      sync.Mutex
 	flushed mark  // how far the disk has confirmed it
 	err     error // of a flush; the file is not trusted again
+}
+
+// dayAfter returns when the day that a segment is named for is over. Of a name
+// that is no day it has been over for long.
+func dayAfter(day string) time.Time {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.AddDate(0, 0, 1)
 }
 
 // A mark is a place in a segment: the record that ends there, and the size.

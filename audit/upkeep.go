@@ -50,7 +50,7 @@ func (w *writer) resume(t tail) {
 		w.j.failed(fmt.Errorf("open segment: %w", err))
 		return
 	}
-	s := &segment{name: name, day: t.segment.day, file: f, size: t.size}
+	s := &segment{name: name, ends: dayAfter(t.segment.day), file: f, size: t.size}
 	if err := s.flush(mark{t.last.seq, t.size}); err != nil {
 		w.j.failed(err)
 		w.gaps = append(w.gaps, Gap{Kind: FlushFailed, File: name, From: t.head.Synced + 1, To: t.last.seq})
@@ -63,7 +63,7 @@ func (w *writer) resume(t tail) {
 // ready makes sure of a segment of today that can be written.
 func (w *writer) ready(now time.Time) error {
 	if s := w.segment; s != nil {
-		if _, err := s.state(); err == nil && now.UTC().Format(time.DateOnly) <= s.day {
+		if _, err := s.state(); err == nil && now.Before(s.ends) {
 			return nil
 		}
 		w.leave()
@@ -102,7 +102,7 @@ func (w *writer) begin(now time.Time) error {
 	c := w.dueCheckpoint(now)
 	c.begins = name.String()
 	at := w.layCheckpoint(c, w.last)
-	s := &segment{name: name.String(), day: name.day, file: f, size: int64(len(w.buf))}
+	s := &segment{name: name.String(), ends: dayAfter(name.day), file: f, size: int64(len(w.buf))}
 	n, err := f.Write(w.buf)
 	if err == nil && n < len(w.buf) {
 		err = errors.New("short write")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,6 +81,31 @@ func (d *decoder) sameAddress(a listenAddr, other string, b listenAddr) {
 		at = b.where()
 	}
 	d.mistake(at, "%s is already gateway.%s", quoted(a.V), other)
+}
+
+// addresses returns where the gateway listens; a name but localhost, and a port
+// that the system is to choose, are nowhere yet.
+func (g *Gateway) addresses() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, listen := range []string{g.Listen, g.RedirectListen, g.AdminListen} {
+		host, text, err := net.SplitHostPort(listen)
+		port, portErr := strconv.ParseUint(text, 10, 16)
+		if err != nil || portErr != nil || port == 0 {
+			continue
+		}
+		if host == "localhost" {
+			all = append(all, netip.AddrPortFrom(netip.IPv6Loopback(), uint16(port)))
+			host = "127.0.0.1"
+		}
+		ip := netip.IPv6Unspecified()
+		if host != "" {
+			if ip, err = netip.ParseAddr(host); err != nil {
+				continue
+			}
+		}
+		all = append(all, netip.AddrPortFrom(ip, uint16(port)))
+	}
+	return all
 }
 
 func onLoopback(hostport string) bool {

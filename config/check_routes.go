@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -173,6 +174,12 @@ func (r *resolver) backend(in *backend, route *routes.Route, posture map[string]
 	}
 	if u := in.URL.V; u != nil && r.isWeb(in.URL) && r.isPlace(in.URL) {
 		out.URL = &url.URL{Scheme: u.Scheme, Host: u.Host}
+		out.Own = r.config.Gateway.addresses()
+		if at, ok := literal(u); ok {
+			if why := routes.Forbidden(at, out.Own); why != "" {
+				r.mistake(in.URL.where(), "%s %s", quoted(u.Host), why)
+			}
+		}
 		if in.CAFile.V != "" && u.Scheme != "https" {
 			r.warn(in.CAFile.where(), "ca_file is for https, and the backend is reached by http: nothing proves that it is the right one")
 		}
@@ -224,6 +231,24 @@ func (r *resolver) backend(in *backend, route *routes.Route, posture map[string]
 		r.warn(in.where(), "route %s: the backend is not told who was let through (identity)", quoted(route.Name))
 	}
 	return out
+}
+
+// literal returns the address that u itself names; what a name leads to is
+// seen when it is dialled.
+func literal(u *url.URL) (netip.AddrPort, bool) {
+	ip, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	port := map[string]uint16{"http": 80, "https": 443}[u.Scheme]
+	if text := u.Port(); text != "" {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return netip.AddrPort{}, false
+		}
+		port = uint16(n)
+	}
+	return netip.AddrPortFrom(ip, port), true
 }
 
 // authorities reads a CA file once, however many routes name it.

@@ -30,6 +30,7 @@ type Config struct {
 	Routes    []*routes.Route
 	Tests     []Test // of every route, in the order of the file
 	Audit     Audit
+	Limits    Limits
 	Telemetry Telemetry
 
 	// Files lists what was read besides the configuration: certificates, keys,
@@ -101,6 +102,33 @@ type Audit struct {
 	Deny   bool          // what cannot be recorded is not forwarded; a route may say otherwise
 }
 
+// Limits bound what clients may take. Every one is set.
+type Limits struct {
+	HeaderBytes           int // of a request
+	Connections           int // open at once
+	ConnectionsPerAddress int // of them from one IPv4 address or IPv6 /64
+	Streams               int // HTTP/2 requests at once on one connection
+	ReadHeader            time.Duration
+	Idle                  time.Duration // between requests of a connection
+	Stall                 time.Duration // while nothing of a body comes, or of an answer is taken
+
+	InFlight           int  // requests at once
+	OpenStreams        int  // WebSockets and event streams, which leave InFlight once open
+	RequestsPerAddress Rate // of nobody signed in
+	RequestsPerSession Rate
+	SignInsPerAddress  Rate // begun
+
+	SessionsPerPerson int
+	Held              int // requests kept over a sign-in
+	HeldPerSession    int
+}
+
+// A Rate is how often something may happen: PerSecond on average, Burst times at once.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
 // A Telemetry says where traces go.
 type Telemetry struct {
 	OTLP   string  // URL of a collector; "" for none
@@ -110,7 +138,7 @@ type Telemetry struct {
 // RolesOf returns the roles that a person in these groups holds, in the order
 // of the file and each once.
 func (c *Config) RolesOf(groups []string) []string {
-	var held []int
+	held := make([]int, 0, 16) // on the stack, as long as they are no more
 	for _, g := range groups {
 		held = append(held, c.rolesOf[g]...)
 	}
@@ -200,6 +228,7 @@ func (d *decoder) config(f *file) *Config {
 	c.Sessions = d.sessions(f.Sessions)
 	c.Posture = d.posture(&f.Posture)
 	c.Audit = Audit{Retain: f.Audit.Retain.V, Deny: f.Audit.OnFailure.V != failAlarm}
+	c.Limits = d.limits(&f.Limits)
 	c.Telemetry.Sample = f.Telemetry.Sample.V
 	if u := f.Telemetry.OTLP.V; u != nil {
 		if d.isWeb(f.Telemetry.OTLP) {

@@ -13,6 +13,7 @@ type (
 		Posture   postureKeys        `yaml:"posture" doc:"what is asked of devices, and who may speak about them"`
 		Routes    list[route]        `yaml:"routes" need:"yes" doc:"the protected places"`
 		Audit     auditKeys          `yaml:"audit" doc:"the audit trail"`
+		Limits    limitKeys          `yaml:"limits" doc:"how much clients may take; reaching one is answered and counted, and nothing else waits for it"`
 		Telemetry telemetryKeys      `yaml:"telemetry" doc:"traces; the standard OTEL_* environment variables work too"`
 		Emergency unbuilt            `yaml:"emergency" doc:"emergency access" unbuilt:"remove this key"`
 	}

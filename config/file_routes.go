@@ -86,7 +86,7 @@ type (
 		Methods list[word[methods]] `yaml:"methods" doc:"any of these; HEAD is judged as GET"`
 		Path    pattern             `yaml:"path" doc:"the whole path: * is one segment, ** the rest and also none; compared without regard to case"`
 		Query   table[text, text]   `yaml:"query" doc:"parameter and value, or * for any; one that is repeated or cannot be parsed counts as a match"`
-		Fields  list[text]          `yaml:"fields" doc:"JSON pointers, or form names with a slash before them; any of these in the body; one that cannot be parsed counts as a match"`
+		Fields  list[text]          `yaml:"fields" doc:"JSON pointers, or form names with a slash before them; any of these in the body or in the query; what cannot be parsed counts as a match"`
 	}
 
 	require struct {

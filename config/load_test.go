@@ -73,11 +73,12 @@ func TestExample(t *testing.T) {
 		}
 		return u
 	}
+	own := []netip.AddrPort{netip.MustParseAddrPort("[::]:443"), netip.MustParseAddrPort("[::]:80"), netip.MustParseAddrPort("127.0.0.1:9180")}
 	want := []*routes.Route{
 		{
 			Name: "pharmacy", Host: "rx.hospital.example", Prefix: "/", Provider: "hospital",
 			Backend: &routes.Backend{
-				URL: web("https://rx.internal:8443"), CAFile: "/etc/anteroom/rx-ca.pem", HostHeader: "rx.internal",
+				URL: web("https://rx.internal:8443"), Own: own, CAFile: "/etc/anteroom/rx-ca.pem", HostHeader: "rx.internal",
 				Timeout: time.Minute, MaxBody: 1 << 30,
 				Headers: []routes.IdentityHeader{
 					{Header: "X-Remote-User", Value: "username"}, {Header: "X-Remote-Name", Value: "name"}, {Header: "X-Remote-Roles", Value: "roles"},
@@ -116,7 +117,7 @@ func TestExample(t *testing.T) {
 		{
 			Name: "billing", Host: "billing.hospital.example", Prefix: "/", Provider: "hospital",
 			Backend: &routes.Backend{
-				URL: web("http://10.1.2.3:8080"), Timeout: time.Minute, MaxBody: 1 << 30,
+				URL: web("http://10.1.2.3:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30,
 				Assertion: routes.Assertion{Header: "X-Anteroom-Assertion", Audience: "billing.hospital.example", TTL: time.Minute},
 			},
 			Allow: []string{"billing"}, Device: clinical, Methods: all, Patient: routes.Patient{Query: "mrn"}, AuditDeny: true,
@@ -124,20 +125,21 @@ func TestExample(t *testing.T) {
 		{
 			Name: "claims", Host: "billing.hospital.example", Prefix: "/claims", Provider: "hospital",
 			Backend: &routes.Backend{
-				URL: web("http://10.1.2.3:8080"), Timeout: time.Minute, MaxBody: 1 << 30,
+				URL: web("http://10.1.2.3:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30,
 				Headers: []routes.IdentityHeader{{Header: "X-Remote-User", Value: "username"}},
 			},
 			Allow: []string{"billing"}, Device: clinical, Methods: all, Patient: routes.Patient{Form: "mrn"}, AuditDeny: true,
 		},
 		{
 			Name: "pharmacy status", Host: "rx.hospital.example", Prefix: "/status", Provider: "hospital",
-			Backend: &routes.Backend{URL: web("http://rx.internal:8080"), Timeout: time.Minute, MaxBody: 1 << 30},
+			Backend: &routes.Backend{URL: web("http://rx.internal:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30},
 			Public:  true, Device: access.Profile{Name: "none", Any: true}, Methods: all, AuditDeny: true,
 		},
 	}
 	same := cmp.Options{
 		cmp.Comparer(func(a, b routes.Pattern) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b access.OSVersion) bool { return a.Compare(b) == 0 && a.IsZero() == b.IsZero() }),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	}
 	if diff := cmp.Diff(want, c.Routes, same); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)

@@ -86,7 +86,7 @@ func TestSchema(t *testing.T) {
 	}
 	for _, name := range []string{
 		"unknown_keys", "unknown_key_in_rule", "missing_sections", "missing_keys", "wrong_kinds", "wrong_types", "nothing", "durations",
-		"sizes", "unbuilt", "secret_literal", "words", "hosts", "allow", "telemetry", "posture_checks", "logins",
+		"sizes", "unbuilt", "secret_literal", "words", "hosts", "allow", "telemetry", "posture_checks", "logins", "limits",
 	} {
 		if validate(t, s, read(t, "broken/"+name+".yaml")) == nil {
 			t.Errorf("%s is accepted", name)

@@ -111,6 +111,16 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 		}
 		p.signIn(w, r, req.id, *who, ACRMFA, []string{"pwd", "otp", "mfa"})
 	default:
+		// Another tab has signed in since the form was shown. Who fills it in is
+		// still who they say; a form for the code alone has nothing more to prove.
+		switch {
+		case req.finished:
+		case r.PostForm.Has("password"):
+			p.passwordStep(w, r, req, s)
+			return
+		default:
+			p.storage.finish(req.id, *s)
+		}
 		p.answer(w, r, req.id)
 	}
 }

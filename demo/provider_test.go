@@ -62,6 +62,30 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
+// Two tabs ask at once: the second form is good after the first has signed in,
+// and for whoever fills it in.
+func TestTwoTabs(t *testing.T) {
+	for _, second := range []string{"nora", "piet"} {
+		b := newSite(t).browser()
+		one, two := b.ask(), b.ask()
+		if c := one.fill("username", "nora", "password", "demo").tokens(); c.Username != "nora" {
+			t.Errorf("first tab: signed in as %s", c.Username)
+		}
+		if c := two.fill("username", second, "password", "demo").tokens(); c.Username != second {
+			t.Errorf("second tab: signed in as %s, want %s", c.Username, second)
+		}
+	}
+	b := newSite(t).browser()
+	b.signIn("nora")
+	strong := oauth2.SetAuthURLParam("acr_values", demo.ACRMFA)
+	one, two := b.ask(strong), b.ask(strong)
+	for i, p := range []page{one, two} {
+		if c := p.fill("code", demo.Code).tokens(); c.ACR != demo.ACRMFA || c.Username != "nora" {
+			t.Errorf("code %d: %s as %s", i, c.ACR, c.Username)
+		}
+	}
+}
+
 func TestOwnSessionKeepsAuthTime(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()

@@ -269,6 +269,9 @@ func (k *Keeper) Redeem(ctx context.Context, token string) (Request, Proof, erro
 	return r, tk.Proof, err
 }
 
+// Len returns how many requests are held.
+func (k *Keeper) Len() int { return k.room.len(k.now()) }
+
 // Drop forgets the request. That it is gone is no error.
 func (k *Keeper) Drop(ctx context.Context, id string) error {
 	t, secret, ok := splitID(id)

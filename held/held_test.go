@@ -146,7 +146,17 @@ func TestDrop(t *testing.T) {
 	if _, _, err := d.Redeem(t.Context(), token); !errors.Is(err, held.ErrGone) {
 		t.Fatalf("a dropped request is sent: err = %v", err)
 	}
+	if n := d.Len(); n != 0 {
+		t.Errorf("%d are held after the drop", n)
+	}
 	d.hold(t, order("s1"))
+	if n := d.Len(); n != 1 {
+		t.Errorf("%d are held, want 1", n)
+	}
+	d.clock.Add(600)
+	if n := d.Len(); n != 0 {
+		t.Errorf("%d are held when their time is over", n)
+	}
 }
 
 // A click that comes twice, or in a hundred tabs, sends the request once.

@@ -67,6 +67,15 @@ func (r *room) remove(tag, key string) {
 	}
 }
 
+func (r *room) len(now time.Time) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for tag := range r.tags {
+		r.prune(tag, now)
+	}
+	return r.held
+}
+
 // prune forgets what the store has forgotten.
 func (r *room) prune(tag string, now time.Time) {
 	for key, expires := range r.tags[tag] {

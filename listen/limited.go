@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -12,16 +13,16 @@ import (
 // than leave them in the queue, where everybody behind them would wait too.
 type limited struct {
 	net.Listener
-	limits  Limits
-	refused func(string)
+	limits Limits
+	hooks  Hooks
 
 	mu    sync.Mutex
 	all   int
 	peers map[netip.Prefix]int // IPv4 addresses and IPv6 /64, which one client has
 }
 
-func newLimited(l net.Listener, limits Limits, refused func(string)) *limited {
-	return &limited{Listener: l, limits: limits, refused: refused, peers: make(map[netip.Prefix]int)}
+func newLimited(l net.Listener, limits Limits, hooks Hooks) *limited {
+	return &limited{Listener: l, limits: limits, hooks: hooks, peers: make(map[netip.Prefix]int)}
 }
 
 func (l *limited) Accept() (net.Conn, error) {
@@ -33,12 +34,23 @@ func (l *limited) Accept() (net.Conn, error) {
 		peer := peerOf(c)
 		if why := l.enter(peer); why != "" {
 			c.Close()
-			l.refused(why)
+			l.refused(why, peer.Addr())
 			continue
 		}
-		return &conn{Conn: c, stall: l.limits.Stall, left: sync.OnceFunc(func() { l.leave(peer) })}, nil
+		return &conn{Conn: c, stall: l.limits.Stall, stalled: l.hooks.Stalled, left: sync.OnceFunc(func() { l.leave(peer) })}, nil
 	}
 }
+
+func (l *limited) refused(why string, from netip.Addr) {
+	if l.hooks.Refused != nil {
+		l.hooks.Refused(why)
+	}
+	if why == perAddress && l.hooks.Crowded != nil {
+		l.hooks.Crowded(from)
+	}
+}
+
+const perAddress = "per_address"
 
 // peerOf returns whom a connection counts for; of no kind of address, the zero prefix.
 func peerOf(c net.Conn) netip.Prefix {
@@ -62,7 +74,7 @@ func (l *limited) enter(peer netip.Prefix) (why string) {
 		return "connections"
 	}
 	if l.peers[peer] >= l.limits.PerAddress && !l.unlimited(peer.Addr()) {
-		return "per_address"
+		return perAddress
 	}
 	l.all++
 	l.peers[peer]++
@@ -91,9 +103,11 @@ func (l *limited) leave(peer netip.Prefix) {
 // The server's own WriteTimeout would end every long download and stream.
 type conn struct {
 	net.Conn
-	stall time.Duration
-	left  func()
+	stall   time.Duration
+	stalled func() // may be nil
+	left    func()
 
+	ended    sync.Once // told of
 	mu       sync.Mutex
 	deadline time.Time // as set from outside; zero: none
 }
@@ -114,7 +128,14 @@ func (c *conn) Write(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(b)
+	began := time.Now()
+	n, err := c.Conn.Write(b)
+	// A deadline from outside may be shorter: HTTP/2 has the same stall, and a
+	// connection that is being closed only a few seconds.
+	if c.stalled != nil && errors.Is(err, os.ErrDeadlineExceeded) && time.Since(began) > c.stall/2 {
+		c.ended.Do(c.stalled)
+	}
+	return n, err
 }
 
 func (c *conn) SetWriteDeadline(t time.Time) error {

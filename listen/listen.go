@@ -82,6 +82,8 @@ type Hooks struct {
 	CloseStreams func(context.Context) // after the grace: end upgraded connections, of which this package knows nothing
 	Reloaded     func(error)           // a certificate file changed: nil when the new pair is in use
 	Refused      func(why string)      // a connection: "connections", "per_address", or "handshake"
+	Crowded      func(from netip.Addr) // by which address Refused came to say "per_address"
+	Stalled      func()                // a connection ends whose client took nothing of what was written
 }
 
 // A Server listens on up to three addresses. Make one with [New].
@@ -165,13 +167,13 @@ func (s *Server) open(version uint16) error {
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for the handler to judge
 		// No WriteTimeout: event streams and downloads take as long as they take.
 	}
-	s.main = &endpoint{newLimited(l, c.Limits, s.refused), server, true}
+	s.main = &endpoint{newLimited(l, c.Limits, c.Hooks), server, true}
 
 	if l, err = open(c.RedirectListener, c.RedirectAddr); err != nil {
 		return err
 	}
 	if l != nil {
-		s.redirect = &endpoint{newLimited(l, c.Limits, s.refused), plain(redirect(c.ExternalPort), log), false}
+		s.redirect = &endpoint{newLimited(l, c.Limits, c.Hooks), plain(redirect(c.ExternalPort), log), false}
 	}
 	if l, err = open(c.AdminListener, c.AdminAddr); err != nil {
 		return err

@@ -357,10 +357,16 @@ func TestConnectionLimits(t *testing.T) {
 		{"in all, of an address without a limit", listen.Limits{Connections: 2, Unlimited: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "connections"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			refused := make(chan string, 10)
+			refused, crowd := make(chan string, 10), make(chan netip.Addr, 10)
 			r := start(t, func(conf *listen.Config) {
 				conf.Limits = c.limits
 				conf.Hooks.Refused = func(why string) { refused <- why }
+				conf.Hooks.Crowded = func(from netip.Addr) {
+					select {
+					case crowd <- from:
+					default:
+					}
+				}
 			})
 			dial := func() (*tls.Conn, error) {
 				return tls.Dial("tcp", r.Addr().String(), &tls.Config{ServerName: "ehr.test", RootCAs: r.ca})
@@ -384,6 +390,13 @@ func TestConnectionLimits(t *testing.T) {
 			}
 			if why := <-refused; why != c.why {
 				t.Errorf("refused because of %q, want %q", why, c.why)
+			}
+			if c.why == "per_address" {
+				if from := <-crowd; from != netip.MustParseAddr("127.0.0.1") {
+					t.Errorf("the crowd is told of from %s", from)
+				}
+			} else if len(crowd) > 0 {
+				t.Error("a crowd is told of that is of no one address")
 			}
 			open[0].Close()
 			for { // until the server has seen it
@@ -425,9 +438,10 @@ func TestSlowHandshakeAndHeader(t *testing.T) {
 
 // A client that takes nothing is dropped, however long an answer may take.
 func TestStalledReader(t *testing.T) {
-	wrote := make(chan error, 1)
+	wrote, stalled := make(chan error, 1), make(chan struct{}, 10)
 	r := start(t, func(c *listen.Config) {
 		c.Limits.Stall = 50 * time.Millisecond
+		c.Hooks.Stalled = func() { stalled <- struct{}{} }
 		c.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
@@ -446,7 +460,12 @@ func TestStalledReader(t *testing.T) {
 	select {
 	case <-wrote:
 	case <-time.After(20 * time.Second):
-		t.Error("the answer is still being written")
+		t.Fatal("the answer is still being written")
+	}
+	select {
+	case <-stalled:
+	case <-time.After(20 * time.Second):
+		t.Error("nobody is told that the client stalled")
 	}
 }
 

@@ -52,7 +52,8 @@ func (l *latest) note(p access.Posture) {
 		oldest := s.heard.Front()
 		delete(s.devices, s.heard.Remove(oldest).(*access.Posture).DeviceID)
 	}
-	s.devices[p.DeviceID] = s.heard.PushBack(&p)
+	kept := p // here, or every p would be moved to the heap
+	s.devices[p.DeviceID] = s.heard.PushBack(&kept)
 }
 
 func (l *latest) get(deviceID string) (access.Posture, bool) {

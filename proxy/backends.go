@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/anteroom/anteroom/routes"
@@ -74,7 +76,7 @@ func newPool(b *routes.Backend, key poolKey) (*http.Transport, error) {
 			return nil, fmt.Errorf("ca_file %s holds no certificate", b.CAFile)
 		}
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: onlyBackends(b.Own)}
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            dialer.DialContext,
@@ -90,6 +92,20 @@ func newPool(b *routes.Backend, key poolKey) (*http.Transport, error) {
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 	}, nil
+}
+
+// onlyBackends refuses, once a name has become an address, one where no backend may be.
+func onlyBackends(own []netip.AddrPort) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if why := routes.Forbidden(at, own); why != "" {
+			return fmt.Errorf("%s %s", at, why)
+		}
+		return nil
+	}
 }
 
 // dialTimeout bounds connecting and the handshake: a backend that is down is

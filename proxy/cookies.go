@@ -12,6 +12,11 @@ func ours(name string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
+// forgetSession has the browser drop a session cookie that counts for nothing.
+func forgetSession(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: "__Host-anteroom", Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
 // cookiesFor returns the Cookie header for a backend: of what the browser sent,
 // the cookies that this backend set in this person's session, byte for byte. A
 // cookie that the previous person left behind is not among them.

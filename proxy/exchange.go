@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -24,6 +25,7 @@ type exchange struct {
 	r     *http.Request
 	now   time.Time
 	id    string     // the request id
+	shown [1]string  // id, as a header's value
 	peer  netip.Addr // of the TCP connection
 	from  netip.Addr // of the client, behind trusted proxies
 
@@ -32,12 +34,15 @@ type exchange struct {
 	trusted    string // the traceparent of a trusted proxy
 
 	route    *routes.Route
+	place    place
 	posture  access.Posture
 	found    Found
-	session  *access.Session // nil: nobody
-	released *HeldRequest    // what a release token stood for
-	fullBody []byte          // the body, once all of it was read
-	whole    bool            // fullBody is the whole body
+	session  *access.Session // nil: nobody; else person
+	person   access.Session
+	released *HeldRequest // what a release token stood for
+	body     *paced       // the client's own; nil when there is none
+	fullBody []byte       // the body, once all of it was read
+	whole    bool         // fullBody is the whole body
 	need     routes.Need
 	patient  string
 	observed []access.Observation
@@ -46,11 +51,20 @@ type exchange struct {
 	trace    Trace
 	recorded bool
 	backend  time.Duration
+
+	sent     answered        // what w is
+	noted    access.Event    // what event returns
+	origin   string          // what sourceIP returns
+	lasting  context.Context // what background returns
+	carriage carriage
 }
 
 // begin gives the request its id and takes what it says of itself.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{g: g, state: g.state.Load(), w: &answered{ResponseWriter: w}, r: r, now: g.now(), id: requestID()}
+	x := &exchange{g: g, state: g.state.Load(), r: r, now: g.now(), id: requestID()}
+	x.sent = answered{ResponseWriter: w, x: x}
+	x.w = &x.sent
+	x.shown[0] = x.id
 	x.peer = peerOf(r)
 	x.from = source(x.peer, r.Header, x.state.TrustedProxies)
 	x.navigation = isNavigation(r)
@@ -58,12 +72,15 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.trusted = r.Header.Get("Traceparent")
 	}
 	h := w.Header()
-	h.Set("X-Request-Id", x.id)
+	h["X-Request-Id"] = x.shown[:]
 	if x.state.HSTS {
-		h.Set("Strict-Transport-Security", "max-age=63072000")
+		h["Strict-Transport-Security"] = hsts
 	}
 	return x
 }
+
+// hsts is shared by all answers: whoever adds to it makes a copy.
+var hsts = []string{"max-age=63072000"}
 
 // requestID names a request. It is no secret, only unlikely to come twice.
 func requestID() string {
@@ -96,11 +113,11 @@ func (x *exchange) admit() *refusal {
 		if r.ContentLength > limit {
 			return refuse(tooLarge, "body")
 		}
-		r.Body = http.MaxBytesReader(x.w, r.Body, limit)
+		if r.ContentLength != 0 {
+			r.Body = http.MaxBytesReader(x.w, r.Body, limit)
+		}
 	}
-	if r.ContentLength != 0 {
-		r.Body = &paced{ReadCloser: r.Body, conn: http.NewResponseController(x.w)}
-	}
+	x.pace()
 	if isServiceWorker(r) && !x.route.ServiceWorkers {
 		return refuse(notAllowed, "service worker")
 	}
@@ -116,7 +133,7 @@ func (x *exchange) unwrap() *refusal {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return refuse(badRequest, "body")
+		return x.unread(err)
 	}
 	x.setBody(body)
 	token, ok := x.g.Held.Token(r.Header.Get("Content-Type"), body)
@@ -126,7 +143,7 @@ func (x *exchange) unwrap() *refusal {
 	if !fromOrigin(r, x.state.origin(x.req.Host), nil) {
 		return refuse(notAllowed, "origin of a release")
 	}
-	held, err := x.g.Held.Redeem(background(r), token)
+	held, err := x.g.Held.Redeem(x.background(), token)
 	switch {
 	case errors.Is(err, ErrHeldGone):
 		return refuse(alreadySent, "release")
@@ -206,10 +223,7 @@ func (x *exchange) readBody(limit int64) *refusal {
 	rest := x.r.Body
 	read, err := io.ReadAll(io.LimitReader(rest, limit+1))
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return refuse(tooLarge, "body")
-		}
-		return refuse(badRequest, "body")
+		return x.unread(err)
 	}
 	if int64(len(read)) <= limit {
 		x.setBody(read)
@@ -220,6 +234,17 @@ func (x *exchange) readBody(limit int64) *refusal {
 		io.Closer
 	}{io.MultiReader(&reader{rest: read}, rest), rest}
 	return nil
+}
+
+// unread returns what to say of a body that could not be read.
+func (x *exchange) unread(err error) *refusal {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return refuse(tooLarge, "body")
+	}
+	if x.stalled() {
+		return refuse(tooSlow, "body")
+	}
+	return refuse(badRequest, "body")
 }
 
 // A reader gives out bytes once. Unlike a bytes.Reader it has no type that
@@ -235,35 +260,16 @@ func (b *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// paced is a body that must keep coming: a client that sends nothing of it for
-// bodyStall is cut off.
-type paced struct {
-	io.ReadCloser
-	conn *http.ResponseController
-	set  time.Time
-}
-
-const bodyStall = time.Minute
-
-func (p *paced) Read(b []byte) (int, error) {
-	if now := time.Now(); now.Sub(p.set) > bodyStall/4 {
-		p.conn.SetReadDeadline(now.Add(bodyStall)) // unsupported only in tests without a connection
-		p.set = now
-	}
-	n, err := p.ReadCloser.Read(b)
-	if err != nil {
-		p.conn.SetReadDeadline(time.Time{}) // or it would end the answer too
-	}
-	return n, err
-}
+// bodyRest is how long the rest of a body that was not wanted may take to come.
+const bodyRest = time.Second
 
 // question gathers what the decision depends on.
 func (x *exchange) question() access.Question {
 	q := access.Question{Require: x.need.Requirement, Posture: x.posture, Now: x.now}
 	if p := x.found.Person; p != nil {
-		s := p.Value(x.now)
-		s.Roles = x.state.RolesOf(s.Groups)
-		x.session = &s
+		x.person = p.Value(x.now)
+		x.person.Roles = x.state.RolesOf(x.person.Groups)
+		x.session = &x.person
 		q.Session = x.session
 		if x.need.EachTime() {
 			q.Once = p.Once(x.req.Judged(), x.req.Host, x.req.Target(), x.now)
@@ -285,7 +291,7 @@ func (x *exchange) spend(q access.Question, d access.Decision) access.Decision {
 	if d.Verdict != access.Allow || !x.need.EachTime() || x.released != nil || isSafe(x.req.Method) {
 		return d
 	}
-	won, err := x.g.Sessions.Spend(background(x.r), x.found.Person, x.req.Judged(), x.req.Host, x.req.Target(), x.now)
+	won, err := x.g.Sessions.Spend(x.background(), x.found.Person, x.req.Judged(), x.req.Host, x.req.Target(), x.now)
 	if err != nil {
 		x.g.Log.Error("spend the evidence of a sign-in", "error", err, "request_id", x.id)
 	}
@@ -301,11 +307,11 @@ func (x *exchange) decided(q access.Question, d access.Decision) {
 	x.decision = d
 	if x.session != nil && d.Reason == access.DeviceChanged {
 		x.security(string(access.DeviceChanged))
-		x.end(x.g.Sessions.End(background(x.r), x.session.ID, access.DeviceChanged))
+		x.end(x.g.Sessions.End(x.background(), x.session.ID, access.DeviceChanged))
 	}
 	if len(d.Failed) > 0 && d.Failed[0].Hard && x.posture.DeviceID != "" {
 		x.security(string(d.Reason))
-		x.end(x.g.Sessions.EndDevice(background(x.r), x.posture.DeviceID, d.Reason))
+		x.end(x.g.Sessions.EndDevice(x.background(), x.posture.DeviceID, d.Reason))
 	}
 	if p := x.found.Person; p != nil && d.Verdict != access.SignIn && d.Verdict != access.Locked && d.Reason != access.Public {
 		var limits access.Limits
@@ -313,11 +319,11 @@ func (x *exchange) decided(q access.Question, d access.Decision) {
 			limits = x.route.Session
 		}
 		active := isActivity(x.r, x.navigation) && !x.route.IsBackground(&x.req)
-		if err := x.g.Sessions.Use(background(x.r), p, limits, active, x.now); err != nil {
+		if err := x.g.Sessions.Use(x.background(), p, limits, active, x.now); err != nil {
 			x.g.Log.Warn("note use of a session", "error", err, "request_id", x.id)
 		}
 		if x.session.Device == "" && x.posture.Known(x.now) {
-			if err := x.g.Sessions.Pin(background(x.r), p, x.posture.DeviceID); err != nil {
+			if err := x.g.Sessions.Pin(x.background(), p, x.posture.DeviceID); err != nil {
 				x.g.Log.Warn("pin a session to its device", "error", err, "request_id", x.id)
 			}
 			x.session.Device = x.posture.DeviceID
@@ -349,6 +355,11 @@ func (x *exchange) finish() {
 			x.g.fault(x)
 		}
 	}
+	if x.r.ContentLength != 0 && x.r.ProtoMajor == 1 {
+		// What nobody read of the body net/http still waits for, so that the
+		// connection can go on. It need not wait for ever.
+		http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyRest))
+	}
 	status := x.w.status
 	if status == 0 {
 		status = http.StatusOK
@@ -359,7 +370,7 @@ func (x *exchange) finish() {
 		if failure != nil {
 			e.Detail = "cut short"
 		}
-		if err := x.g.Audit.Record(background(x.r), e, false); err != nil {
+		if err := x.g.Audit.Record(x.background(), e, false); err != nil {
 			x.g.Meter.AuditFailed()
 			x.g.Log.Error("record an outcome", "error", err, "request_id", x.id)
 		}
@@ -381,6 +392,7 @@ func (x *exchange) finish() {
 type answered struct {
 	http.ResponseWriter
 	status int
+	x      *exchange
 }
 
 func (a *answered) WriteHeader(status int) {

@@ -24,44 +24,90 @@ func (x *exchange) forward(grant access.Grant) {
 		x.say(answers[notAllowed], "", nil)
 		return
 	}
-	ctx, stop := context.WithCancelCause(x.r.Context())
-	defer stop(nil)
-	var open *stream
-	if s := grant.Session(); s != nil {
-		open = &stream{route: x.route.Name, person: x.found.Person, device: s.Device, posture: x.posture, stop: stop}
-		if x.r.ContentLength < 0 || x.r.ContentLength > longBody {
-			x.watch(open)
-		}
+	c := &x.carriage
+	c.x, c.grant, c.pool = x, grant, x.state.Backends.of[x.route.Backend]
+	c.proxy = httputil.ReverseProxy{
+		Transport: c, BufferPool: buffers, Rewrite: leave, ModifyResponse: c.arrived, ErrorHandler: report, ErrorLog: quiet,
 	}
-	defer func() {
-		if open != nil {
-			x.unwatch(open)
-		}
-	}()
-	began := time.Now()
-	carrier := httputil.ReverseProxy{
-		Transport:  x.state.Backends.of[x.route.Backend],
-		BufferPool: buffers,
-		Rewrite:    func(pr *httputil.ProxyRequest) { x.rewrite(pr, grant) },
-		ModifyResponse: func(answer *http.Response) error {
-			x.backend = time.Since(began)
-			if err := x.checkAnswer(answer); err != nil {
-				return err
-			}
-			x.trace.BackendDone(answer.StatusCode, nil)
-			if answer.StatusCode == http.StatusSwitchingProtocols {
-				x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
-			}
-			if open != nil && isLong(answer) {
-				open.upgraded.Store(answer.StatusCode == http.StatusSwitchingProtocols)
-				x.watch(open)
-			}
-			return nil
-		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { x.failed(err) },
-		ErrorLog:     quiet,
+	defer c.unwatch()
+	r := x.r
+	if grant.Session() != nil && (r.ContentLength < 0 || r.ContentLength > longBody) {
+		ctx, stop := context.WithCancelCause(r.Context())
+		defer stop(nil)
+		c.watch(stop, false)
+		r = r.WithContext(ctx)
 	}
-	carrier.ServeHTTP(x.w, x.r.WithContext(ctx))
+	c.proxy.ServeHTTP(x.w, r)
+}
+
+// A carriage is an exchange on its way to the backend and back. It is the
+// transport of its own ReverseProxy, which all lies in the exchange: what every
+// request needs is made once.
+type carriage struct {
+	x     *exchange
+	grant access.Grant
+	pool  *http.Transport
+	proxy httputil.ReverseProxy
+	began time.Time
+	lines [12]string // values of header fields that are set
+	open  *stream    // nil: not watched
+}
+
+// leave changes nothing yet: [carriage.RoundTrip] does, when ReverseProxy has
+// done all that it does.
+func leave(*httputil.ProxyRequest) {}
+
+// report answers in the place of a backend that did not.
+func report(w http.ResponseWriter, _ *http.Request, err error) { w.(*answered).x.failed(err) }
+
+// RoundTrip writes the outgoing request and sends it.
+func (c *carriage) RoundTrip(out *http.Request) (*http.Response, error) {
+	c.x.rewrite(out, c.grant)
+	c.began = time.Now()
+	return c.pool.RoundTrip(out)
+}
+
+// arrived looks at the backend's answer before anything of it goes on.
+func (c *carriage) arrived(answer *http.Response) error {
+	x := c.x
+	x.backend = time.Since(c.began)
+	if err := x.checkAnswer(answer); err != nil {
+		return err
+	}
+	x.trace.BackendDone(answer.StatusCode, nil)
+	upgraded := answer.StatusCode == http.StatusSwitchingProtocols
+	if upgraded {
+		x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
+	}
+	if goesOn(answer) {
+		x.settle()
+	}
+	if c.grant.Session() != nil && isLong(answer) {
+		// Without its body, or its connection once upgraded, ReverseProxy ends.
+		// Closing may wait for a backend that does not listen.
+		body := answer.Body
+		stop := sync.OnceFunc(func() { go body.Close() })
+		c.watch(func(error) { stop() }, upgraded)
+	}
+	if !upgraded {
+		handOver(x.w.Header(), answer.Header)
+	}
+	return nil
+}
+
+// handOver moves the fields of an answer, which ReverseProxy would copy value
+// by value. It leaves the one that ReverseProxy reads.
+func handOver(to, from http.Header) {
+	for name, lines := range from {
+		if name == "Content-Type" {
+			continue
+		}
+		if have := to[name]; len(have) > 0 {
+			lines = append(have, lines...)
+		}
+		to[name] = lines
+		delete(from, name)
+	}
 }
 
 // longBody is the size from which a transfer is watched like a stream.
@@ -71,28 +117,44 @@ func isLong(answer *http.Response) bool {
 	return answer.StatusCode == http.StatusSwitchingProtocols || answer.ContentLength < 0 || answer.ContentLength > longBody
 }
 
-func (x *exchange) watch(s *stream) {
-	x.g.streams.add(s)
-	x.g.Meter.Streams(1)
-	s.watched = true
+// goesOn reports whether an answer is meant to go on: a WebSocket, or an event
+// stream (HTML standard, section 9.2).
+func goesOn(answer *http.Response) bool {
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return true
+	}
+	media, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }
 
-func (x *exchange) unwatch(s *stream) {
-	if s.watched {
-		x.g.streams.remove(s)
-		x.g.Meter.Streams(-1)
+// watch has the exchange judged again while it goes on, and stop called when
+// it may not.
+func (c *carriage) watch(stop context.CancelCauseFunc, upgraded bool) {
+	if c.open == nil {
+		x := c.x
+		c.open = &stream{route: x.route.Name, person: x.found.Person, device: c.grant.Session().Device, posture: x.posture, stop: stop}
+		x.g.streams.add(c.open)
+		x.g.Meter.Streams(1)
+	}
+	c.open.upgraded.Store(upgraded)
+}
+
+func (c *carriage) unwatch() {
+	if c.open != nil {
+		c.x.g.streams.remove(c.open)
+		c.x.g.Meter.Streams(-1)
 	}
 }
 
 // rewrite writes the outgoing request from what was judged. ReverseProxy has
 // removed the hop-by-hop headers by now, so none that is set here can be lost.
-func (x *exchange) rewrite(pr *httputil.ProxyRequest, grant access.Grant) {
-	b, out := x.route.Backend, pr.Out
+func (x *exchange) rewrite(out *http.Request, grant access.Grant) {
+	b := x.route.Backend
 	path, err := url.PathUnescape(x.req.Path.Escaped)
 	if err != nil {
 		panic("proxy: a judged path does not unescape") // ParsePath refuses those
 	}
-	out.URL = &url.URL{
+	*out.URL = url.URL{ // ReverseProxy's own copy
 		Scheme: b.URL.Scheme, Host: b.URL.Host,
 		Path: path, RawPath: x.req.Path.Escaped,
 		RawQuery: x.req.RawQuery, ForceQuery: x.req.HasQuery,
@@ -103,19 +165,24 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, grant access.Grant) {
 	}
 	out.Trailer = nil
 	h := out.Header
-	h.Del("Te")
-	h.Del("Cookie")
-	if c := cookiesFor(pr.In.Header["Cookie"], x.present(), x.realm()); c != "" {
-		h.Set("Cookie", c)
+	lines := x.carriage.lines[:0]
+	set := func(name, value string) { // name is canonical
+		lines = append(lines, value)
+		h[name] = lines[len(lines)-1 : len(lines) : len(lines)]
+	}
+	delete(h, "Te")
+	delete(h, "Cookie")
+	if c := cookiesFor(x.r.Header["Cookie"], x.present(), x.realm()); c != "" {
+		set("Cookie", c)
 	}
 	if !b.ForwardAuthorization {
-		h.Del("Authorization")
+		delete(h, "Authorization")
 	}
-	h.Set("X-Request-Id", x.id)
-	h.Set("X-Forwarded-Proto", "https")
-	h.Set("X-Forwarded-Host", x.state.authority(x.req.Host))
+	h["X-Request-Id"] = x.shown[:]
+	set("X-Forwarded-Proto", "https")
+	set("X-Forwarded-Host", x.state.authority(x.req.Host))
 	if x.from.IsValid() {
-		h.Set("X-Forwarded-For", x.from.String())
+		set("X-Forwarded-For", x.sourceIP())
 	}
 	x.trace.Backend(h)
 	if grant.Session() == nil {
@@ -123,7 +190,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, grant access.Grant) {
 	}
 	for _, id := range b.Headers {
 		if v := x.g.Signer.Value(id.Value, grant, x.posture); v != "" {
-			h.Set(id.Header, v)
+			set(http.CanonicalHeaderKey(id.Header), v)
 		}
 	}
 	if b.Assertion.Header != "" {
@@ -131,7 +198,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest, grant access.Grant) {
 		if err != nil {
 			panic(fmt.Errorf("sign an assertion for route %s: %w", x.route.Name, err))
 		}
-		h.Set(b.Assertion.Header, token)
+		set(http.CanonicalHeaderKey(b.Assertion.Header), token)
 	}
 }
 
@@ -205,6 +272,9 @@ func isOwnHeader(name string) bool {
 // rewriteLocation turns the backend's own origin, where a redirect names it,
 // into the one that browsers know. Every other address stays.
 func (x *exchange) rewriteLocation(h http.Header) {
+	if len(h["Location"]) == 0 && len(h["Refresh"]) == 0 {
+		return
+	}
 	b := x.route.Backend
 	origins := []string{b.URL.Scheme + "://" + b.URL.Host}
 	if b.HostHeader != "" {
@@ -245,6 +315,9 @@ func privateCache(h http.Header) {
 		return
 	}
 	for i, line := range control {
+		if !strings.Contains(strings.ToLower(line), "public") {
+			continue
+		}
 		parts := strings.Split(line, ",")
 		changed := false
 		for j, p := range parts {
@@ -273,7 +346,15 @@ func (x *exchange) failed(err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		x.g.Meter.Limited("max_body")
 		x.say(answers[tooLarge], "", nil)
+		return
+	}
+	if x.stalled() { // its timeout is not the backend's
+		if x.r.ProtoMajor == 1 {
+			x.w.Header().Set("Connection", "close")
+		}
+		x.say(answers[tooSlow], "", nil)
 		return
 	}
 	k := backendDown
@@ -292,12 +373,12 @@ func (x *exchange) failed(err error) {
 const statusClientGone = 499
 
 // buffers are what bodies are copied through.
-var buffers = &bufferPool{pool: sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
+var buffers = &bufferPool{pool: sync.Pool{New: func() any { return new([32 << 10]byte) }}}
 
 type bufferPool struct{ pool sync.Pool }
 
-func (p *bufferPool) Get() []byte  { return *p.pool.Get().(*[]byte) }
-func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
+func (p *bufferPool) Get() []byte  { return p.pool.Get().(*[32 << 10]byte)[:] }
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }
 
 // quiet is for ReverseProxy's own log, which would name addresses and repeat
 // what failed already said.

@@ -23,6 +23,8 @@ func parse(r *http.Request) (routes.Request, *refusal) {
 		return req, refuse(badRequest, "target is not a path")
 	case !strings.HasPrefix(r.RequestURI, "/"):
 		return req, refuse(badRequest, "target is not a path")
+	case r.ProtoMajor == 1 && r.ProtoMinor > 1:
+		return req, refuse(badRequest, "version") // net/http takes HTTP/1.2 for an HTTP/1.1 that nobody has defined
 	case r.ProtoMajor == 1 && r.ProtoMinor == 0 && r.Host == "":
 		return req, refuse(badRequest, "no host")
 	}

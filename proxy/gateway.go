@@ -33,6 +33,7 @@ type Gateway struct {
 
 	state   atomic.Pointer[State]
 	streams streams
+	taken   taken
 }
 
 // ServeHTTP answers one request. Read downward it is the whole promise of the
@@ -41,8 +42,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(w, r) // one state for the whole request, so that a reload never splits it
 	defer x.finish()
 
+	if !x.enter() {
+		return
+	}
+	defer x.leave()
 	req, no := parse(r) // the one reading of the request; all below use it
 	x.req = req
+	if no == nil {
+		x.found = g.Sessions.Find(r, x.req.Host, x.now)
+	}
+	if !x.within() {
+		return
+	}
 	if no != nil {
 		x.refuse(no)
 		return
@@ -70,9 +81,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.preflight()
 		return
 	}
-	x.found = g.Sessions.Find(r, x.req.Host, x.now)
 	if x.found.Bad != "" {
 		x.security("cookie_" + x.found.Bad)
+		forgetSession(w)
 	}
 	if no := x.unwrap(); no != nil { // a release token becomes the request that was held under it
 		x.refuse(no)
@@ -110,8 +121,10 @@ type State struct {
 	SignInHost     string // canonical
 	Port           string // that browsers use; "" for 443
 	HSTS           bool
+	Limits         Limits
 
 	protection protection
+	origins    map[string]string // of the hosts that are served
 }
 
 // Use puts s in force for the requests that begin from now on.
@@ -129,11 +142,18 @@ func (g *Gateway) Use(s *State) {
 		}
 	}
 	s.protection = newProtection(names)
+	s.origins = map[string]string{s.SignInHost: s.origin(s.SignInHost)}
+	for _, r := range s.Table.Routes() {
+		s.origins[r.Host] = s.origin(r.Host)
+	}
 	g.state.Store(s)
 }
 
 // origin returns the origin that browsers see host under.
 func (s *State) origin(host string) string {
+	if o, ok := s.origins[host]; ok {
+		return o
+	}
 	if s.Port == "" || s.Port == "443" {
 		return "https://" + host
 	}
@@ -161,6 +181,7 @@ func (x *exchange) unmatched(err error) {
 	here := x.req.Host == x.state.SignInHost
 	switch {
 	case here && x.req.Path.Escaped == "/" && (x.req.Method == "GET" || x.req.Method == "HEAD"):
+		x.decision = access.Decision{Verdict: access.Allow, Reason: access.Public} // as in serveOwn
 		x.g.Words.Write(x.w, pages.Page{Kind: pages.Home, RequestID: x.id})
 	case errors.Is(err, routes.ErrHost) && !here:
 		x.refuse(refuse(wrongHost, "no route on this host"))
@@ -176,10 +197,13 @@ func (x *exchange) unmatched(err error) {
 func (g *Gateway) HeadersTooLarge(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(w, r)
 	defer x.finish()
+	defer x.leave()
 	if host, err := canonicalHost(r.Host); err == nil {
 		x.req.Host = host
 	}
-	x.refuse(refuse(headersTooLarge, "header"))
+	if x.within() {
+		x.refuse(refuse(headersTooLarge, "header"))
+	}
 }
 
 func (g *Gateway) now() time.Time {
@@ -191,4 +215,9 @@ func (g *Gateway) now() time.Time {
 
 // background runs with a request's values but not its cancellation: what must
 // still be written when the client has gone.
-func background(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+func (x *exchange) background() context.Context {
+	if x.lasting == nil {
+		x.lasting = context.WithoutCancel(x.r.Context())
+	}
+	return x.lasting
+}

@@ -27,7 +27,7 @@ var (
 		"forwarded", "xrealip", "xrequestid", "proxy", "trueclientip", "xclientip", "xclusterclientip",
 		"cfconnectingip", "fastlyclientip",
 		"xhttpmethodoverride", "xmethodoverride", "xhttpmethod", "xmethod",
-		"http2settings", "earlydata", "remoteuser", "remoteaddr", "authuser",
+		"earlydata", "remoteuser", "remoteaddr", "authuser",
 	}
 	protectedPrefixes = []string{
 		"xanteroom", "xforwarded", "xoriginal", "xrewrite",
@@ -35,7 +35,7 @@ var (
 	}
 	// Read by the gateway alone and then set anew, or never sent on.
 	consumed = []string{
-		"Traceparent", "Tracestate", "Baggage", "Expect", "Te", "Trailer", "Host",
+		"Traceparent", "Tracestate", "Baggage", "Expect", "Te", "Trailer", "Host", "Http2-Settings",
 		"X-B3-Traceid", "X-B3-Spanid", "X-B3-Sampled", "B3",
 	}
 )

@@ -40,14 +40,15 @@ func (x *exchange) hold(d access.Decision) {
 			h.Header[name] = v
 		}
 	}
-	id, err := x.g.Held.Hold(background(x.r), h)
+	id, err := x.g.Held.Hold(x.background(), h)
 	switch {
 	case errors.Is(err, ErrHeldTooLarge):
 		x.tooLargeToHold(d)
 		return
 	case errors.Is(err, ErrHeldFull):
+		x.g.Meter.Limited("held_requests")
 		x.w.Header().Set("Retry-After", "30")
-		x.say(answers[tooMany], d.Rule, nil)
+		x.say(answers[tooMany], d.Rule, func(p *pages.Page) { p.RetryAfter = 30 })
 		return
 	case err != nil:
 		x.g.Log.Error("hold a request", "error", err, "route", x.route.Name, "request_id", x.id)

@@ -90,12 +90,15 @@ func isPreflight(r *http.Request) bool {
 }
 
 // fromOrigin reports whether r was sent by a page of own, or of one of origins.
-// A request that names no origin, and says nothing of its site, was not.
+// A request that names no origin, and says nothing of its site, was not. A page
+// that asks for no referrer has its browser say "null"; so has one without an
+// origin, but its requests are no site's own.
 func fromOrigin(r *http.Request, own string, origins []string) bool {
-	switch lines := r.Header["Origin"]; len(lines) {
-	case 0:
+	lines := r.Header["Origin"]
+	switch {
+	case len(lines) == 0, len(lines) == 1 && lines[0] == "null":
 		return r.Header.Get("Sec-Fetch-Site") == "same-origin"
-	case 1:
+	case len(lines) == 1:
 		return lines[0] == own || listed(lines[0], origins)
 	}
 	return false

@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"strings"
+
+	"github.com/anteroom/anteroom/access"
 )
 
 // serveOwn answers under /.anteroom/, which is never forwarded. A path that
@@ -13,6 +15,7 @@ func (x *exchange) serveOwn() {
 		x.refuse(refuse(wrongHost, "no such host"))
 		return
 	}
+	x.decision = access.Decision{Verdict: access.Allow, Reason: access.Public} // for the numbers: it grants nothing
 	path := x.req.Path.Escaped
 	switch {
 	case path == "/.anteroom/jwks.json":
@@ -27,6 +30,7 @@ func (x *exchange) serveOwn() {
 			return
 		}
 		x.state.protection.strip(x.r.Header)
+		x.pace()
 		place := Place{Host: host, RequestID: x.id, Device: posture}
 		if x.from.IsValid() {
 			place.SourceIP = x.from.String()

@@ -109,6 +109,7 @@ type Meter interface {
 	Observed(route string, o access.Observation)
 	HeadersDropped(n int)
 	Security(reason string)
+	Limited(limit string)
 	AuditFailed()
 	Streams(change int)
 }

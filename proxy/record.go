@@ -11,7 +11,7 @@ import (
 func (x *exchange) record(d access.Decision) error {
 	x.open(d)
 	durable := len(x.need.Demands) > 0 || x.released != nil
-	if err := x.g.Audit.Record(background(x.r), x.event(access.EventAccess), durable); err != nil {
+	if err := x.g.Audit.Record(x.background(), x.event(access.EventAccess), durable); err != nil {
 		x.g.Meter.AuditFailed()
 		x.g.Log.Error("record a decision", "error", err, "route", x.routeName(), "request_id", x.id)
 		return err
@@ -45,7 +45,8 @@ func (x *exchange) routeName() string {
 
 // event returns a record of what is known of the request so far.
 func (x *exchange) event(kind access.EventKind) *access.Event {
-	e := &access.Event{
+	e := &x.noted // no record outlives the call that writes it
+	*e = access.Event{
 		Kind: kind, Verdict: x.decision.Verdict.String(), Reason: x.decision.Reason, Rule: x.decision.Rule,
 		Route: x.routeName(), Host: x.req.Host, Method: x.method(), Path: x.req.Path.Escaped,
 		Session: x.session, Posture: x.posture, Failed: x.decision.Failed, Patient: x.patient,
@@ -62,7 +63,7 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 		e.Path = clip(x.r.URL.EscapedPath())
 	}
 	if x.from.IsValid() {
-		e.SourceIP = x.from.String()
+		e.SourceIP = x.sourceIP()
 	}
 	if x.trace != nil {
 		e.TraceID = x.trace.TraceID()
@@ -71,6 +72,14 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 		e.Observed = x.observed
 	}
 	return e
+}
+
+// sourceIP returns the client's address as text.
+func (x *exchange) sourceIP() string {
+	if x.origin == "" {
+		x.origin = x.from.String()
+	}
+	return x.origin
 }
 
 // clip bounds what a refused request may put into a record.
@@ -85,7 +94,7 @@ func (x *exchange) security(reason string) {
 		s := x.found.Person.Value(x.now)
 		e.Session = &s
 	}
-	if err := x.g.Audit.Record(background(x.r), e, false); err != nil {
+	if err := x.g.Audit.Record(x.background(), e, false); err != nil {
 		x.g.Meter.AuditFailed()
 		x.g.Log.Error("record a security event", "error", err, "reason", reason, "request_id", x.id)
 	}

@@ -21,6 +21,8 @@ const (
 	tooLargeToHold
 	headersTooLarge
 	tooMany
+	busy
+	tooSlow
 	notAllowed
 	upgradeRequired
 	alreadySent
@@ -47,6 +49,8 @@ var answers = map[kind]answer{
 	tooLargeToHold:   {http.StatusRequestEntityTooLarge, "too_large", pages.TooLargeToHold},
 	headersTooLarge:  {http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", pages.HeadersTooLarge},
 	tooMany:          {http.StatusTooManyRequests, "too_many", pages.TooMany},
+	busy:             {http.StatusServiceUnavailable, "too_many", pages.Busy},
+	tooSlow:          {http.StatusRequestTimeout, "request_timeout", pages.BadRequest},
 	notAllowed:       {http.StatusForbidden, "not_allowed", pages.NotAllowed},
 	upgradeRequired:  {http.StatusUpgradeRequired, "bad_request", pages.BadRequest},
 	alreadySent:      {http.StatusConflict, "once_used", pages.AlreadySent},
@@ -73,8 +77,14 @@ func (x *exchange) refuse(no *refusal) {
 	switch no.kind {
 	case alreadySent:
 		x.decision.Reason = access.OnceUsed
-	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, headersTooLarge, tooMany, notAllowed, unavailable:
+	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, headersTooLarge, tooMany, tooSlow, notAllowed, unavailable:
 		x.decision.Reason = access.Reason(a.code)
+	}
+	switch no.kind {
+	case tooLarge:
+		x.g.Meter.Limited("max_body")
+	case headersTooLarge:
+		x.g.Meter.Limited("header_bytes")
 	}
 	x.g.Log.Debug("refused", "code", a.code, "detail", no.detail, "request_id", x.id)
 	if err := x.record(x.decision); err != nil && x.route != nil && x.route.AuditDeny {
@@ -105,11 +115,39 @@ func (x *exchange) say(a answer, rule string, more func(*pages.Page)) {
 	p := pages.Page{Kind: a.page, Status: a.status, Code: a.code, RequestID: x.id, Rule: rule}
 	if x.route != nil {
 		p.Host = x.route.Host
+		p.Continue, p.Cancel = x.ways(a.page)
 	}
 	if more != nil {
 		more(&p)
 	}
 	x.g.Words.Write(x.w, p)
+}
+
+// ways returns where the links of a page of kind k lead, onward and back: to
+// the same address where asking again may help and does nothing twice, and to
+// the route's front page; never from a page to itself by the name of another.
+func (x *exchange) ways(k pages.Kind) (onward, back string) {
+	origin := x.state.origin(x.req.Host)
+	here, front := origin+x.req.Target(), origin+x.front()
+	if here == front && x.r.Method == http.MethodGet {
+		front = ""
+	}
+	switch k {
+	case pages.TooMany, pages.Busy, pages.CannotRecord, pages.BackendDown, pages.BackendSlow, pages.Unavailable:
+		if x.r.Method == http.MethodGet {
+			return here, front
+		}
+		return "", front
+	}
+	return front, ""
+}
+
+// front returns the path of the route's front page.
+func (x *exchange) front() string {
+	if x.route.Prefix == "" {
+		return "/"
+	}
+	return x.route.Prefix
 }
 
 // answer tells the person or the script what a decision that does not allow
@@ -161,7 +199,11 @@ func (x *exchange) deviceBlocked(d access.Decision) {
 		pages.WriteProblem(x.w, pages.Problem{Status: http.StatusForbidden, Code: "device_not_allowed", Rule: d.Rule, RequestID: x.id, Checks: names})
 		return
 	}
-	x.page(pages.Page{Kind: pages.DeviceBlocked, Status: http.StatusForbidden, Code: string(d.Reason), Failed: d.Failed, Platform: x.posture.Platform})
+	p := pages.Page{Kind: pages.DeviceBlocked, Status: http.StatusForbidden, Code: string(d.Reason), Failed: d.Failed, Platform: x.posture.Platform}
+	if x.r.Method == http.MethodGet {
+		p.Continue = x.state.origin(x.req.Host) + x.req.Target()
+	}
+	x.page(p)
 }
 
 // challenge answers a call with 401 and what would mend it (RFC 9470, section 3).
@@ -223,11 +265,8 @@ func (x *exchange) frameNotice(d access.Decision) {
 // journey says what sign-in would settle d, and where it comes back to.
 func (x *exchange) journey(d access.Decision) access.Journey {
 	j := access.Journey{
-		Host: x.req.Host, Return: x.req.Target(), Front: x.route.Prefix, Provider: x.route.Provider,
+		Host: x.req.Host, Return: x.req.Target(), Front: x.front(), Provider: x.route.Provider,
 		Reason: d.Reason, Route: x.route.Name, Rule: d.Rule, Method: x.req.Judged(), RequestID: x.id,
-	}
-	if j.Front == "" {
-		j.Front = "/"
 	}
 	if x.trace != nil {
 		j.Traceparent = x.trace.Traceparent()

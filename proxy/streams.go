@@ -23,7 +23,6 @@ type stream struct {
 	device   string
 	posture  access.Posture
 	stop     context.CancelCauseFunc
-	watched  bool // by its own request only
 	upgraded atomic.Bool
 }
 

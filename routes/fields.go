@@ -44,7 +44,7 @@ func ParseFields(contentType, contentEncoding string, body []byte) Fields {
 		return jsonFields(body)
 	case media == "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
-		if err != nil {
+		if err != nil || isNoForm(body) {
 			return OpaqueFields
 		}
 		return Fields{form: form}
@@ -52,6 +52,13 @@ func ParseFields(contentType, contentEncoding string, body []byte) Fields {
 		return multipartFields(body, params["boundary"])
 	}
 	return OpaqueFields
+}
+
+// isNoForm reports whether body begins as JSON or XML does, which some backends
+// read whatever it is said to be.
+func isNoForm(body []byte) bool {
+	text := bytes.TrimLeft(body, " \t\r\n\ufeff")
+	return len(text) > 0 && strings.IndexByte("{[<", text[0]) >= 0
 }
 
 func jsonFields(body []byte) Fields {

@@ -3,6 +3,7 @@
 package routes
 
 import (
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -34,9 +35,10 @@ type Route struct {
 
 // A Backend is the server behind a route, and how it is told who is there.
 type Backend struct {
-	URL        *url.URL // scheme, host and port
-	CAFile     string   // PEM; "" trusts the system's roots
-	HostHeader string   // "" keeps the client's Host
+	URL        *url.URL         // scheme, host and port
+	Own        []netip.AddrPort // where the gateway listens: whatever URL's name leads to, not there
+	CAFile     string           // PEM; "" trusts the system's roots
+	HostHeader string           // "" keeps the client's Host
 	Timeout    time.Duration
 	MaxBody    int64 // bytes
 
@@ -86,7 +88,7 @@ type When struct {
 	Methods []string          // none: any; HEAD is judged as GET
 	Path    *Pattern          // nil: any
 	Query   map[string]string // parameter and value; "*" any value
-	Fields  []string          // JSON pointers, or form names with a leading slash; any of them
+	Fields  []string          // JSON pointers, or form names with a leading slash; any of them, in the body or the query
 }
 
 // A Patient says where a request names the patient. At most one is set.

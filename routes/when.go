@@ -20,10 +20,23 @@ func (w *When) matches(req *Request, withFields bool) bool {
 			return false
 		}
 	}
-	if withFields && len(w.Fields) > 0 && !slices.ContainsFunc(w.Fields, req.Fields.Has) {
+	if withFields && len(w.Fields) > 0 && !slices.ContainsFunc(w.Fields, req.hasField) {
 		return false
 	}
 	return true
+}
+
+// hasField reports whether the body has the field that pointer names, or the
+// query has: many backends make one set of parameters of both.
+func (r *Request) hasField(pointer string) bool {
+	if r.Fields.Has(pointer) {
+		return true
+	}
+	if r.RawQuery == "" {
+		return false
+	}
+	form, err := url.ParseQuery(r.RawQuery)
+	return err != nil || Fields{form: form}.Has(pointer)
 }
 
 // queryIs reports whether the parameter name has value ("*": any). Names and
@@ -54,6 +67,9 @@ func (r *Request) queryIs(name, value string) bool {
 }
 
 func (r *Request) queryValues(name string) []string {
+	if !strings.Contains(r.RawQuery, name) && !strings.ContainsAny(r.RawQuery, "%+") {
+		return nil // nor could it be there in another spelling
+	}
 	parsed, _ := url.ParseQuery(r.RawQuery) // what parsed is kept: this is for the record, not for a decision
 	return parsed[name]
 }

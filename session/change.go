@@ -46,7 +46,9 @@ func (k *Keeper) Begin(ctx context.Context, b Begin, host string) (*Handle, *htt
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin session: %w", err)
 	}
-	return k.adopt(rec, rev), cookie, nil // the watch may have brought it in already
+	h := k.adopt(rec, rev) // the watch may have brought it in already
+	k.crowd(ctx, h)
+	return h, cookie, nil
 }
 
 // prove makes b what the session rests on from t: unlocked, with the
@@ -67,8 +69,9 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Join returns a new cookie of host for the session. The one that host gave
-// before stays good for a minute. It returns [ErrEnded] for a session that is over.
+// Join returns a new cookie of host for the session. Those that host gave
+// before stay good for a minute, and those of the last five seconds stay good.
+// It returns [ErrEnded] for a session that is over.
 func (k *Keeper) Join(ctx context.Context, sessionID, host string) (*http.Cookie, error) {
 	h := k.view.byID(sessionID)
 	if h == nil {

@@ -104,6 +104,7 @@ func TestJoin(t *testing.T) {
 				t.Errorf("%s: found %+v, want %t", c.host, f, c.found)
 			}
 		}
+		time.Sleep(5*time.Second + 1)
 		second, err := w.Join(t.Context(), h.ID(), ehr)
 		if err != nil {
 			t.Fatal(err)
@@ -126,6 +127,52 @@ func TestJoin(t *testing.T) {
 		defer w.Close()
 		if w.find(first, ehr).Handle != nil || w.find(second, ehr).Handle == nil {
 			t.Error("after a restart the ids are others")
+		}
+	})
+}
+
+// Tabs that prove their person at once are each given an id, and a browser may
+// keep any of them: answers come in no order.
+func TestJoinAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *ward) {
+		h, before := w.begin(ehr)
+		time.Sleep(time.Minute)
+		var given []*http.Cookie
+		for range 10 {
+			c, err := w.Join(t.Context(), h.ID(), ehr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			given = append(given, c)
+			time.Sleep(500 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		for i, c := range given {
+			if w.find(c, ehr).Handle != h {
+				t.Errorf("id %d of %d, given at once, ended with the minute", i+1, len(given))
+			}
+		}
+		if w.find(before, ehr).Handle != nil {
+			t.Error("the id of before is good for more than a minute")
+		}
+		last, err := w.Join(t.Context(), h.ID(), ehr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		for i, c := range given {
+			if w.find(c, ehr).Handle != nil {
+				t.Errorf("id %d of %d was not replaced by a later one", i+1, len(given))
+			}
+		}
+		// However often it is asked for one, a session has few.
+		for range 100 {
+			if _, err := w.Join(t.Context(), h.ID(), ehr); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.find(last, ehr).Handle != nil {
+			t.Error("ids are kept without bound")
 		}
 	})
 }

@@ -78,6 +78,12 @@ func (h *Handle) LockedSince(now time.Time) time.Time {
 	return time.Time{}
 }
 
+// Proven returns when the person of the session last proved themselves to it,
+// on the clock of now.
+func (h *Handle) Proven(now time.Time) time.Time {
+	return now.Add(h.cur.Load().Proven.Sub(h.keeper.at(now)))
+}
+
 // Provider returns the name of the provider that signed the person in.
 func (h *Handle) Provider() string { return h.cur.Load().Provider }
 

@@ -31,15 +31,22 @@ func (d *digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A hostID is the id that one host's cookie carries. The one before stays good
-// for a minute: requests that carry it may be under way.
+// A hostID is an id that one host's cookie may carry. One that was replaced
+// stays good for a minute: requests that carry it may be under way.
 type hostID struct {
-	Now         digest    `json:"now"`
-	Before      digest    `json:"before,omitzero"`
-	BeforeUntil time.Time `json:"before_until,omitzero"`
+	ID    digest    `json:"id"`
+	Given time.Time `json:"given"`
+	Until time.Time `json:"until,omitzero"` // zero: as long as the session
 }
 
-const handover = time.Minute
+const (
+	handover = time.Minute
+	// Ids given so shortly after one another do not replace each other. Tabs
+	// that prove their person at the same time are each given one, and the one
+	// that the browser keeps need not be the one that was made last.
+	together  = 5 * time.Second
+	maxHostID = 16
+)
 
 // A once is the evidence that one request was proven for itself.
 type once struct {
@@ -61,7 +68,7 @@ type record struct {
 	Provider    string                `json:"provider"`
 	ProviderSID string                `json:"provider_sid,omitempty"`
 	IDToken     string                `json:"id_token,omitempty"`
-	Hosts       map[string]hostID     `json:"hosts"`
+	Hosts       map[string][]hostID   `json:"hosts"` // the newest last; never changed in place
 	Device      string                `json:"device,omitempty"`
 	Once        []once                `json:"once,omitempty"`
 	Owned       []ownedCookie         `json:"owned,omitempty"`
@@ -102,9 +109,11 @@ func (r *record) digests() iter.Seq[digest] {
 		if r == nil {
 			return
 		}
-		for _, h := range r.Hosts {
-			if !yield(h.Now) || h.Before != (digest{}) && !yield(h.Before) {
-				return
+		for _, ids := range r.Hosts {
+			for _, h := range ids {
+				if !yield(h.ID) {
+					return
+				}
 			}
 		}
 	}
@@ -112,20 +121,28 @@ func (r *record) digests() iter.Seq[digest] {
 
 // accepts reports whether the id of digest d is host's at t.
 func (r *record) accepts(host string, d digest, t time.Time) bool {
-	h, ok := r.Hosts[host]
-	return ok && (h.Now == d || h.Before == d && t.Before(h.BeforeUntil))
+	return slices.ContainsFunc(r.Hosts[host], func(h hostID) bool {
+		return h.ID == d && (h.Until.IsZero() || t.Before(h.Until))
+	})
 }
 
-// give makes d the digest of host's id.
+// give makes d the digest of host's newest id.
 func (r *record) give(host string, d digest, t time.Time) {
-	next := hostID{Now: d}
-	if last, ok := r.Hosts[host]; ok {
-		next.Before, next.BeforeUntil = last.Now, t.Add(handover)
+	var ids []hostID
+	for _, h := range r.Hosts[host] {
+		if !h.Until.IsZero() && !t.Before(h.Until) {
+			continue
+		}
+		if h.Until.IsZero() && t.Sub(h.Given) > together {
+			h.Until = t.Add(handover)
+		}
+		ids = append(ids, h)
 	}
 	if r.Hosts == nil {
-		r.Hosts = make(map[string]hostID)
+		r.Hosts = make(map[string][]hostID)
 	}
-	r.Hosts[host] = next
+	ids = append(ids, hostID{ID: d, Given: t})
+	r.Hosts[host] = ids[max(0, len(ids)-maxHostID):]
 }
 
 // A standing is how a session stands at one moment.

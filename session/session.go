@@ -57,11 +57,17 @@ type Config struct {
 	// way. A Max of zero is 13 hours; LockAfter and EndAfter of zero set no limit.
 	Limits func() access.Limits
 
+	// PerPerson returns how many sessions one person may have. Beginning one
+	// more ends the one that was idle the longest. Zero sets no limit, and so
+	// does nil.
+	PerPerson func() int
+
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: nothing is logged
 
-	// OnChange is told of what time alone brings about, one at a time. It must
-	// not call the Keeper to change anything, and should not take long.
+	// OnChange is told of what comes about without anybody asking, one at a
+	// time. It must not call the Keeper to change anything, and should not take
+	// long.
 	OnChange func(Change)
 }
 
@@ -71,8 +77,11 @@ type Change struct {
 	Kind    access.EventKind // lock or session_ended
 	Session access.Session   // as it was; without Roles
 	Why     access.Reason    // session_locked or session_ended
-	Detail  string           // idle or max
+	Detail  string           // idle, max or TooMany
 }
+
+// TooMany is the detail of an end that another session's beginning brought.
+const TooMany = "sessions_per_person"
 
 const (
 	defaultMax  = 13 * time.Hour  // a shift of twelve hours and one more
@@ -88,13 +97,15 @@ type Keeper struct {
 	bucket   Bucket
 	codecs   []*securecookie.SecureCookie
 	limits   func() access.Limits
+	most     func() int // sessions of one person; zero: any number
 	now      func() time.Time
 	log      *slog.Logger
 	onChange func(Change)
 	telling  sync.Mutex // one call of onChange at a time
 	epoch    time.Time  // where this process's own time line begins
 
-	view view
+	view   view
+	opened opened
 
 	queue struct {
 		sync.Mutex
@@ -116,6 +127,9 @@ func Open(ctx context.Context, c Config) (*Keeper, error) {
 	}
 	if k.limits == nil {
 		k.limits = func() access.Limits { return access.Limits{} }
+	}
+	if k.most = c.PerPerson; k.most == nil {
+		k.most = func() int { return 0 }
 	}
 	if k.onChange == nil {
 		k.onChange = func(Change) {}
@@ -162,6 +176,17 @@ func (k *Keeper) Close() error {
 // ByID returns the session that records call id, also one that has ended and is
 // still remembered; nil when there is none.
 func (k *Keeper) ByID(id string) *Handle { return k.view.byID(id) }
+
+// Len returns how many sessions have not ended. It looks at every one.
+func (k *Keeper) Len() int {
+	n, t := 0, k.at(k.now())
+	k.view.all(func(h *Handle) {
+		if _, s := h.stand(t); !s.ended {
+			n++
+		}
+	})
+	return n
+}
 
 // at puts now on the Keeper's own time line: it begins at the wall clock's
 // reading, and runs by the monotonic clock. When the wall clock is set, nobody

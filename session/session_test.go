@@ -116,8 +116,14 @@ func TestTombstoneIsForgotten(t *testing.T) {
 		h, c := w.begin(ehr)
 		time.Sleep(time.Minute)
 		at := time.Now()
+		if n := w.Len(); n != 1 {
+			t.Errorf("%d sessions, want 1", n)
+		}
 		if err := w.End(t.Context(), h.ID(), access.SessionEnded); err != nil {
 			t.Fatal(err)
+		}
+		if n := w.Len(); n != 0 {
+			t.Errorf("%d sessions after the end, want none", n)
 		}
 		time.Sleep(13*time.Hour - time.Second)
 		f := w.find(c, ehr)

@@ -51,6 +51,10 @@ func (k *Keeper) note(h *Handle, now time.Time) {
 		return
 	}
 	k.later(h)
+	k.tell(c)
+}
+
+func (k *Keeper) tell(c Change) {
 	k.telling.Lock()
 	defer k.telling.Unlock()
 	k.onChange(c)

@@ -2,7 +2,10 @@ package session
 
 import (
 	"maps"
+	"slices"
 	"sync"
+
+	"github.com/anteroom/anteroom/access"
 )
 
 // A view is every session known here, by its own id and by the digests of the
@@ -10,6 +13,14 @@ import (
 type view struct {
 	ids    sync.Map // session id to *Handle
 	shards [64]shard
+	people people
+}
+
+// people are the sessions of each person, ended ones among them. They are asked
+// for only when a session begins.
+type people struct {
+	sync.Mutex
+	of map[access.Subject]map[*Handle]struct{}
 }
 
 type shard struct {
@@ -42,13 +53,48 @@ func (v *view) byCookie(d digest) *Handle {
 
 // add returns h, or the handle that this session has already.
 func (v *view) add(h *Handle) *Handle {
-	got, _ := v.ids.LoadOrStore(h.id, h)
+	got, known := v.ids.LoadOrStore(h.id, h)
+	if !known {
+		v.people.add(h)
+	}
 	return got.(*Handle)
+}
+
+// subject returns whose session h is, which nothing changes.
+func (h *Handle) subject() access.Subject { return h.cur.Load().Authn.Subject }
+
+func (p *people) add(h *Handle) {
+	p.Lock()
+	defer p.Unlock()
+	who := h.subject()
+	if p.of == nil {
+		p.of = make(map[access.Subject]map[*Handle]struct{})
+	}
+	if p.of[who] == nil {
+		p.of[who] = make(map[*Handle]struct{})
+	}
+	p.of[who][h] = struct{}{}
+}
+
+func (p *people) remove(h *Handle) {
+	p.Lock()
+	defer p.Unlock()
+	who := h.subject()
+	if delete(p.of[who], h); len(p.of[who]) == 0 {
+		delete(p.of, who)
+	}
+}
+
+// sessions returns every session of who.
+func (p *people) sessions(who access.Subject) []*Handle {
+	p.Lock()
+	defer p.Unlock()
+	return slices.Collect(maps.Keys(p.of[who]))
 }
 
 // index makes the ids of h those of rec, which were those of old.
 func (v *view) index(h *Handle, old, rec *record) {
-	if old != nil && maps.Equal(old.Hosts, rec.Hosts) {
+	if old != nil && maps.EqualFunc(old.Hosts, rec.Hosts, slices.Equal) {
 		return
 	}
 	keep := make(map[digest]bool)
@@ -77,7 +123,9 @@ func (v *view) remove(h *Handle) {
 	for d := range h.cur.Load().digests() {
 		v.drop(d)
 	}
-	v.ids.CompareAndDelete(h.id, h)
+	if v.ids.CompareAndDelete(h.id, h) {
+		v.people.remove(h)
+	}
 }
 
 // all calls fn with every session.

@@ -84,8 +84,12 @@ func (d *Desk) spend(w http.ResponseWriter, i int, s slot) {
 func (d *Desk) stray(w http.ResponseWriter, r *http.Request, at Place, st state) {
 	now := d.Now()
 	l, j := st.Back, st.Back.journey()
+	h := d.Sessions.Find(r, d.host, now).Handle
 	switch {
-	case d.value(d.Sessions.Find(r, d.host, now).Handle, now) != nil, expired(st.Issued, slotLife, now):
+	case d.value(h, now) != nil:
+		d.await(r.Context(), h, st.Issued)
+		redirect(w, d.back(j))
+	case expired(st.Issued, slotLife, now):
 		redirect(w, d.back(j))
 	case l.Tries == 0 && d.anyBegun(r, now):
 		l.Tries++
@@ -93,6 +97,24 @@ func (d *Desk) stray(w http.ResponseWriter, r *http.Request, at Place, st state)
 	default:
 		d.note(r.Context(), r, at, entry{kind: access.EventSecurity, verdict: access.Deny.String(), reason: access.BadRequest, journey: j, detail: "callback matches no sign-in in progress"})
 		d.page(w, at, pages.Page{Kind: pages.SignInExpired, Continue: d.back(j), Host: j.Host})
+	}
+}
+
+// tabWait is how long a lost attempt waits for the one that took its place.
+const tabWait = 2 * time.Second
+
+// await gives another tab of this browser, which took the place of an attempt
+// begun at since, a moment to finish its own. Until it has, the person would be
+// sent round and round, and browsers give up after twenty redirects.
+func (d *Desk) await(ctx context.Context, h *session.Handle, since time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, tabWait)
+	defer cancel()
+	for h.Proven(d.Now()).Before(since) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(25 * time.Millisecond):
+		}
 	}
 }
 
@@ -109,7 +131,7 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if refused, ok := errors.AsType[*authn.RefusedError](err); ok {
 		switch refused.Code {
 		case "access_denied":
-			page.Code, e.detail = refused.Code, "cancelled at the provider"
+			page.Code, page.Held, e.detail = refused.Code, j.Held != "", "cancelled at the provider"
 			d.drop(ctx, j)
 		case "server_error", "temporarily_unavailable":
 			d.down(w, at, l)

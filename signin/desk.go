@@ -52,6 +52,11 @@ type Config struct {
 	RolesOf   func(groups []string) []string // the roles that groups give
 	Limits    func() access.Limits           // the sessions' clocks; Max is how long a sign-out is remembered
 
+	// Begun counts a browser that is about to be sent to a provider from an
+	// address, as [Place] has it. It returns how long it has to wait when those
+	// were too many, else zero; nil: none are.
+	Begun func(source string, now time.Time) (wait time.Duration)
+
 	Sessions *session.Keeper
 	Held     *held.Keeper
 	Codes    Codes
@@ -89,6 +94,9 @@ func New(c Config) (*Desk, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Begun == nil {
+		c.Begun = func(string, time.Time) time.Duration { return 0 }
 	}
 	d := &Desk{Config: c, seal: seal, host: strings.ToLower(c.URL.Hostname())}
 	if port := c.URL.Port(); port != "" {

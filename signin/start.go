@@ -104,6 +104,11 @@ func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn
 		return
 	}
 
+	if wait := d.Begun(at.SourceIP, now); wait > 0 {
+		d.page(w, at, pages.Page{Kind: pages.TooMany, Continue: again + "&go=1", Held: j.Held != "", Host: j.Host,
+			RetryAfter: int((wait + time.Second - 1) / time.Second)})
+		return
+	}
 	who := asked
 	if who == nil {
 		who = own

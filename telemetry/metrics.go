@@ -31,6 +31,7 @@ type Metrics struct {
 	dropped    prometheus.Counter
 	security   *prometheus.CounterVec
 	refused    *prometheus.CounterVec
+	limited    *prometheus.CounterVec
 	signIns    *prometheus.CounterVec
 	providers  *prometheus.GaugeVec
 
@@ -67,6 +68,8 @@ func newMetrics(lost func() int64) *Metrics {
 			Help: "Security records, by reason."}, []string{"reason"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_connections_refused_total",
 			Help: "Connections refused before a request, by limit."}, []string{"reason"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_limited_total",
+			Help: "Times that a limit was reached, by its name."}, []string{"limit"}),
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_signins_total",
 			Help: "Sign-ins that came back from a provider, by outcome."}, []string{"outcome"}),
 		providers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_provider_up",
@@ -75,7 +78,7 @@ func newMetrics(lost func() int64) *Metrics {
 	}
 	m.reloadOK.Set(1)
 	m.registry.MustRegister(m.requests, m.latency, m.backend, m.observed, m.reloadOK, m.reloads, m.streams, m.auditFails,
-		m.dropped, m.security, m.refused, m.signIns, m.providers, &m.expiries,
+		m.dropped, m.security, m.refused, m.limited, m.signIns, m.providers, &m.expiries,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
@@ -133,6 +136,9 @@ func (m *Metrics) SecurityEvent(reason access.Reason) {
 // ConnectionRefused counts a connection that came to no request: one over a
 // limit, or whose handshake failed. why must be a fixed word.
 func (m *Metrics) ConnectionRefused(why string) { m.refused.WithLabelValues(why).Inc() }
+
+// Limited counts a limit that was reached. limit must be a fixed word.
+func (m *Metrics) Limited(limit string) { m.limited.WithLabelValues(limit).Inc() }
 
 // SignedIn counts a sign-in that came back. outcome must be a fixed word.
 func (m *Metrics) SignedIn(outcome access.Reason) { m.signIns.WithLabelValues(string(outcome)).Inc() }

@@ -56,7 +56,9 @@ type Request struct {
 	method    string
 	requestID string
 	ids       ids          // of the server span
-	client    trace.SpanID // of the client span; zero before Backend
+	client    trace.SpanID // of the client span
+	called    bool         // the call to the backend has begun
+	named     string       // the traceparent of the client span
 	sampled   bool
 	server    trace.Span // nil: not recorded, or ended
 	backend   trace.Span // nil: not recorded, not begun or ended
@@ -71,7 +73,9 @@ func (t *Telemetry) Open(ctx context.Context, o Opening) *Request {
 	if !continued {
 		r.ids.trace = newTraceID()
 	}
+	r.client = newSpanID()
 	if t.tracer == nil {
+		r.named = formatTraceparent(r.ids.trace, r.client, false)
 		return r
 	}
 	switch {
@@ -83,6 +87,7 @@ func (t *Telemetry) Open(ctx context.Context, o Opening) *Request {
 		// the same number that the SDK's TraceIDRatioBased compares
 		r.sampled = binary.BigEndian.Uint64(r.ids.trace[8:])>>1 < t.bound
 	}
+	r.named = formatTraceparent(r.ids.trace, r.client, r.sampled)
 	if r.sampled {
 		r.server = t.serverSpan(context.WithoutCancel(ctx), r, &o, parent)
 	}
@@ -143,7 +148,7 @@ func method(m string) string {
 }
 
 // TraceID returns the trace's id in hexadecimal, sampled or not.
-func (r *Request) TraceID() string { return r.ids.trace.String() }
+func (r *Request) TraceID() string { return r.named[3:35] }
 
 // Traceparent returns what names the server span to others, as a link or a parent.
 func (r *Request) Traceparent() string { return formatTraceparent(r.ids.trace, r.ids.span, r.sampled) }
@@ -160,10 +165,10 @@ func (r *Request) Logger(l *slog.Logger) *slog.Logger {
 // Backend begins the call to the backend. There is one for each request; a
 // second call changes nothing.
 func (r *Request) Backend() {
-	if r.client.IsValid() {
+	if r.called {
 		return
 	}
-	r.client = newSpanID()
+	r.called = true
 	if r.server == nil {
 		return
 	}
@@ -175,13 +180,13 @@ func (r *Request) Backend() {
 // Inject makes h name this trace to the backend, and takes from it what a
 // client or a proxy said of traces of their own.
 func (r *Request) Inject(h http.Header) {
-	span := r.ids.span
-	if r.client.IsValid() {
-		span = r.client
+	named := r.named
+	if !r.called {
+		named = r.Traceparent()
 	}
 	delete(h, "Tracestate")
 	delete(h, "Baggage")
-	h["Traceparent"] = []string{formatTraceparent(r.ids.trace, span, r.sampled)}
+	h["Traceparent"] = []string{named}
 }
 
 // EndBackend ends the call to the backend: with its status, or 0 and the error

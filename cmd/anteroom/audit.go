@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,23 +13,38 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Prove and search the audit trail"}
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Prove and search the audit trail",
+		// A command of its own, or cobra would answer an unknown one with help and no error.
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(verifyCommand(), searchCommand())
 	return cmd
 }
 
 func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "verify DIR",
+		Use:   "verify {DIR | -c FILE}",
 		Short: "Prove that nothing in the audit trail was changed, removed or reordered",
-		Long: `Follows the chain of hashes through every segment under DIR and checks the
-signed checkpoints. Exit 0 when the trail is as it was written (gaps that it
+		Long: `Follows the chain of hashes through every segment under DIR, or of the gateway
+that FILE configures, and checks the signed checkpoints. Exit 0 when the trail is as it was written (gaps that it
 records itself are listed), 1 with the first record that is wrong.`,
-		Args: exactly(1, "DIR, the audit directory"),
 	}
+	trail := trailFlag(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "as JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r, err := audit.Verify(args[0])
+		dir, err := trail(args)
+		if err != nil {
+			return err
+		}
+		r, err := audit.Verify(dir)
 		if err != nil {
 			return err
 		}
@@ -62,12 +79,12 @@ records itself are listed), 1 with the first record that is wrong.`,
 
 func searchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "search DIR [flags]",
+		Use:   "search {DIR | -c FILE} [flags]",
 		Short: "Who did what, to whom, when and from where",
 		Example: `  anteroom audit search /var/lib/anteroom/audit --patient 77
-  anteroom audit search /var/lib/anteroom/audit --person nora --from 2026-11-20T19:00:00Z --json`,
-		Args: exactly(1, "DIR, the audit directory"),
+  anteroom audit search -c anteroom.yaml --person nora --from 2026-11-20T19:00:00Z --json`,
 	}
+	trail := trailFlag(cmd)
 	var q audit.Query
 	f := cmd.Flags()
 	f.StringVar(&q.Person, "person", "", "sub or username")
@@ -84,8 +101,11 @@ func searchCommand() *cobra.Command {
 	f.IntVar(&q.Limit, "limit", 0, "at most so many records; 0: all")
 	asJSON := f.Bool("json", false, "the records as they stand, one a line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		dir, err := trail(args)
+		if err != nil {
+			return err
+		}
 		q.Event = access.EventKind(*event)
-		var err error
 		if q.From, err = moment(*from); err != nil {
 			return usageError{fmt.Errorf("--from: %w", err)}
 		}
@@ -98,7 +118,7 @@ func searchCommand() *cobra.Command {
 			}
 		}
 		out, found := cmd.OutOrStdout(), 0
-		for line, err := range audit.Search(args[0], q) {
+		for line, err := range audit.Search(dir, q) {
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				continue
@@ -120,6 +140,25 @@ func searchCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// trailFlag adds -c, and returns a function that says which audit directory is
+// meant: the one argument, or that of the gateway which the file configures.
+func trailFlag(cmd *cobra.Command) func(args []string) (string, error) {
+	file := cmd.Flags().StringP("config", "c", "", "configuration file of the gateway whose trail it is, in place of DIR")
+	return func(args []string) (string, error) {
+		switch {
+		case len(args) == 1 && *file == "":
+			return args[0], nil
+		case len(args) > 0 || *file == "":
+			return "", usageError{errors.New("want DIR, the audit directory, or -c FILE")}
+		}
+		l, err := load(*file)
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(l.Config.Gateway.DataDir, "audit"), nil
+	}
 }
 
 // moment reads a time, or a date as its midnight UTC; "" is the zero Time.

@@ -39,6 +39,9 @@ more, requests under way for up to 30.`,
 			level = slog.LevelDebug
 		}
 		log := gateway.Logger(cmd.ErrOrStderr(), level)
+		if err := keepMemory(); err != nil {
+			log.Warn("a crash may leave secrets in a core dump", "error", err)
+		}
 		v, _ := versions()
 		if *grace == 0 {
 			*grace = -1

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/audit"
 	"github.com/anteroom/anteroom/held"
 	"github.com/anteroom/anteroom/inject"
 	"github.com/anteroom/anteroom/proxy"
@@ -128,6 +129,26 @@ func (t tracer) Open(ctx context.Context, o proxy.Opening) proxy.Trace {
 func (t tracer) SignIn(ctx context.Context, endpoint, origin string) (context.Context, func()) {
 	end := t.Telemetry.SignIn(ctx, endpoint, origin)
 	return ctx, func() { end("", false) }
+}
+
+// trail is an [audit.Journal] for sign-in, whose records are counted too.
+type trail struct {
+	*audit.Journal
+	telemetry *telemetry.Telemetry
+}
+
+func (t trail) Record(ctx context.Context, e *access.Event, durable bool) error {
+	switch e.Kind {
+	case access.EventSignIn, access.EventStepUp, access.EventUnlock:
+		t.telemetry.SignedIn(access.Reason(e.Verdict))
+	case access.EventSecurity:
+		t.telemetry.SecurityEvent(e.Reason)
+	}
+	err := t.Journal.Record(ctx, e, durable)
+	if err != nil {
+		t.telemetry.AuditFailed()
+	}
+	return err
 }
 
 type trace struct{ *telemetry.Request }

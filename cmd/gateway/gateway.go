@@ -55,6 +55,7 @@ type running struct {
 	loaded   current[*Loaded]
 	state    current[*proxy.State]
 	known    current[[]registration]
+	clients  clients
 	draining atomic.Bool
 
 	store     *store.Store
@@ -114,9 +115,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.watch(work) }()
 	go g.proxy.WatchStreams(work)
-	for _, r := range g.known.load() {
-		go g.greet(work, r)
-	}
+	go g.greetAll(work)
 	return g.serve(ctx, o, func() { stopWork(); <-watched })
 }
 
@@ -155,15 +154,17 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	limits := func() access.Limits { return g.loaded.load().Config.Sessions }
 	if g.sessions, err = session.Open(ctx, session.Config{
 		Bucket: buckets["sessions"], Keys: []session.CookieKey{{Hash: root.Derive("cookie hash", 32), Block: root.Derive("cookie block", 32)}},
-		Limits: limits, Log: g.log, OnChange: g.changed,
+		Limits: limits, PerPerson: func() int { return g.loaded.load().Config.Limits.SessionsPerPerson }, Log: g.log, OnChange: g.changed,
 	}); err != nil {
 		return err
 	}
 	closing(g.sessions.Close)
-	kept, err := held.New(held.Config{Bucket: buckets["held"], Key: root.Derive("held requests", 32)})
+	kept, err := held.New(held.Config{Bucket: buckets["held"], Key: root.Derive("held requests", 32), MaxAll: c.Limits.Held, MaxPerSession: c.Limits.HeldPerSession})
 	if err != nil {
 		return err
 	}
+	g.telemetry.CountSessions(g.sessions.Len)
+	g.telemetry.CountHeld(kept.Len)
 	site, err := pages.New(pages.Options{Help: c.Gateway.Help})
 	if err != nil {
 		return err
@@ -187,8 +188,9 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 			return host == s.SignInHost || s.Table.Host(host)
 		},
 		RolesOf: func(groups []string) []string { return g.loaded.load().Config.RolesOf(groups) },
+		Begun:   g.signInBegun,
 		Limits:  limits, Sessions: g.sessions, Held: kept, Codes: buckets["codes"], Pages: site,
-		Audit: g.journal, Tracer: tracer{g.telemetry}, Log: g.log,
+		Audit: trail{g.journal, g.telemetry}, Tracer: tracer{g.telemetry}, Log: g.log,
 		Keys: []signin.Key{{Hash: root.Derive("journey hash", 32), Block: root.Derive("journey block", 32)}},
 	})
 	if err != nil {
@@ -211,6 +213,9 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 func (g *running) changed(c session.Change) {
 	s := c.Session
 	s.Roles = g.loaded.load().Config.RolesOf(s.Groups)
+	if c.Detail == session.TooMany {
+		g.telemetry.Limited(c.Detail)
+	}
 	e := &access.Event{Kind: c.Kind, Reason: c.Why, Session: &s, Detail: c.Detail}
 	if err := g.journal.Record(context.Background(), e, false); err != nil {
 		g.telemetry.AuditFailed()

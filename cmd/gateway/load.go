@@ -59,6 +59,7 @@ func (l *Loaded) state(before *proxy.State) (*proxy.State, error) {
 		Table: l.Table, Backends: backends, Devices: devices, DeviceHeaders: devices.HeaderNames(),
 		RolesOf: l.Config.RolesOf, TrustedProxies: slices.Clone[[]netip.Prefix](g.TrustedProxies),
 		SignInHost: g.URL.Hostname(), Port: g.URL.Port(), HSTS: !l.Config.TLS.SelfSigned,
+		Limits: requestLimits(l.Config),
 	}, nil
 }
 
@@ -96,13 +97,36 @@ func (g *running) providers(l *Loaded, before []registration) []registration {
 	return all
 }
 
-// greet asks a provider for its documents before anybody waits for them. One
-// that is down is no reason not to start.
-func (g *running) greet(ctx context.Context, r registration) {
-	err := r.provider.Check(ctx)
-	g.telemetry.ProviderUp(r.config.Name, err == nil)
-	if err != nil && ctx.Err() == nil {
-		g.log.Warn("the provider does not answer: nobody can sign in until it does", "provider", r.config.Name, "error", err)
+// greetEvery is how often a provider is asked whether it answers.
+const greetEvery = 30 * time.Second
+
+// greetAll asks each provider for its documents before anybody waits for them,
+// and then again and again, so that whoever watches hears of one that is down
+// before the people do. That it is down is no reason not to start.
+func (g *running) greetAll(ctx context.Context) {
+	down := make(map[string]bool)
+	tick := time.NewTicker(greetEvery)
+	defer tick.Stop()
+	for {
+		for _, r := range g.known.load() {
+			name, err := r.config.Name, r.provider.Check(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			g.telemetry.ProviderUp(name, err == nil)
+			switch was := down[name]; {
+			case err != nil && !was:
+				g.log.Warn("the provider does not answer: nobody can sign in until it does", "provider", name, "error", err)
+			case err == nil && was:
+				g.log.Info("the provider answers again", "provider", name)
+			}
+			down[name] = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

@@ -30,12 +30,14 @@ func (g *running) listen(o Options) error {
 		Handler: g.proxy, Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
 		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, DataDir: c.Gateway.DataDir,
 		Hosts: l.hosts(), MinVersion: c.TLS.MinVersion, ExternalPort: c.Gateway.URL.Port(),
-		Limits: listen.Limits{Unlimited: c.Gateway.TrustedProxies},
+		Limits: listenLimits(c),
 		Grace:  o.Grace, Log: g.log,
 		Hooks: listen.Hooks{
 			Draining:     func() { g.draining.Store(true) },
 			Reloaded:     func(error) { g.expiry() }, // listen has logged it
-			Refused:      func(why string) { g.telemetry.ConnectionRefused(why) },
+			Refused:      g.refused,
+			Crowded:      g.crowded,
+			Stalled:      func() { g.telemetry.Limited("stall") },
 			CloseStreams: func(context.Context) { g.proxy.CloseStreams() },
 		},
 	})
