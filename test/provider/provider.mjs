@@ -1,10 +1,13 @@
 // The certified OpenID provider, with people of a small hospital and a login
 // form that asks for a code when a stronger sign-in is wanted.
 //
-//   node provider.mjs '{"port": 0, "redirect": "...", "signedOut": "...", "backchannel": "...", "secret": "..."}'
+//   node provider.mjs '{"port": 0, "redirect": "...", "signedOut": "...", "backchannel": "...", "ca": "ca.pem", "secret": "..."}'
 //
-// prints one line of JSON, {"issuer": "..."}, once it listens on loopback.
+// prints one line of JSON, {"issuer": "..."}, once it listens on loopback, and
+// ends with its standard input, so that it never outlives the test.
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { request } from 'node:https';
 import Provider, { interactionPolicy } from 'oidc-provider';
 
 const options = JSON.parse(process.argv[2]);
@@ -28,6 +31,20 @@ policy.get('login').checks.add(new Check('acr_wanted', 'a stronger sign-in is wa
   if (wanted.length === 0 || answered || wanted.includes(ctx.oidc.session.acr)) return Check.NO_NEED_TO_PROMPT;
   return Check.REQUEST_PROMPT;
 }));
+
+// The library's own fetch refuses to send to loopback, where everything is
+// here. The CA is read when it is needed: the gateway makes it at its first start.
+const toGateway = (url, { method, headers, body, signal }) => new Promise((resolve, reject) => {
+  const sent = request(url, {
+    method, signal, headers: Object.fromEntries(headers), ca: readFileSync(options.ca), agent: false,
+    lookup: (_name, how, done) => (how.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)),
+  }, (answer) => {
+    answer.resume();
+    answer.on('end', () => resolve(new Response(null, { status: answer.statusCode })));
+  });
+  sent.on('error', reject);
+  sent.end(body && String(body));
+});
 
 const server = createServer();
 server.listen(options.port || 0, '127.0.0.1', () => {
@@ -58,9 +75,7 @@ server.listen(options.port || 0, '127.0.0.1', () => {
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: true },
     },
-    // The library refuses to send to loopback; here everything is there. The
-    // gateway's certificate is its own, hence NODE_EXTRA_CA_CERTS.
-    fetch: (url, init) => { delete init.dispatcher; return globalThis.fetch(url, init); },
+    fetch: toGateway,
     async loadExistingGrant(ctx) { // nobody is asked for consent inside a hospital
       const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
       grant.addOIDCScope('openid profile email groups');
@@ -106,6 +121,11 @@ ${strong ? '<p><label>Code <input id="code" name="code"></label>' : ''}
     return provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });
   };
 
+  // What goes wrong is for whoever reads the test's log.
+  for (const event of ['backchannel.error', 'server_error']) {
+    provider.on(event, (_ctx, error) => console.error(event, error));
+  }
+
   const callback = provider.callback();
   server.on('request', (req, res) => {
     if (req.url.startsWith('/interaction/')) {
@@ -115,4 +135,5 @@ ${strong ? '<p><label>Code <input id="code" name="code"></label>' : ''}
     callback(req, res);
   });
   console.log(JSON.stringify({ issuer }));
+  process.stdin.resume().on('end', () => process.exit(0));
 });

@@ -1,0 +1,119 @@
+// Command bench measures what the gateway costs a request, against a proxy
+// that does nothing else, in turns on the same machine.
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+func main() {
+	backend := flag.String("backend", "", "serve as the backend on this address, and do nothing else")
+	long := flag.Bool("long", os.Getenv("BENCH") == "long", "more and longer rounds, 10,000 routes and 100,000 sessions: up to 20 minutes")
+	only := flag.String("only", "", "the one part to run: requests, features, scale, latency, idle or start")
+	out := flag.String("json", "", "file to write the rounds to")
+	flag.Parse()
+	if *backend != "" {
+		fatal(serveBackend(*backend))
+	}
+	pin()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *long, *only, *out); err != nil {
+		stop()
+		fatal(err)
+	}
+}
+
+func fatal(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// pin moves this process, which makes the load, off the core of the proxies.
+func pin() {
+	taskset, err := exec.LookPath("taskset")
+	if err != nil || runtime.NumCPU() < 2 || os.Getenv(pinned) != "" {
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return
+	}
+	others := "1-" + strconv.Itoa(runtime.NumCPU()-1)
+	os.Setenv(pinned, others)
+	fatal(syscall.Exec(taskset, append([]string{"taskset", "-c", others, self}, os.Args[1:]...), os.Environ()))
+}
+
+// A pace says how long things are measured.
+type pace struct {
+	rounds, fewer int
+	round, short  time.Duration
+	routes        []int
+	sessions      int
+	idle          int
+}
+
+func run(ctx context.Context, long bool, only, out string) error {
+	p := pace{rounds: 9, fewer: 5, round: time.Second, short: 700 * time.Millisecond, routes: []int{10, 1000, 10_000}, sessions: 50_000, idle: 10_000}
+	if long {
+		p = pace{rounds: 25, fewer: 15, round: 2 * time.Second, short: time.Second, routes: []int{10, 1000, 10_000}, sessions: 100_000, idle: 10_000}
+	}
+	w, err := newWorld(ctx)
+	if w != nil {
+		defer w.close()
+	}
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	r := &report{Load: cmp.Or(os.Getenv(pinned), "all"), Go: runtime.Version(), Kernel: kernel(), Pinned: w.proxies != "", LoadBefore: loadAverage()}
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, *world, pace, *report) error
+	}{
+		{"requests", requests}, {"latency", latency}, {"features", features}, {"scale", scale}, {"idle", idle}, {"start", startUp},
+	} {
+		if only != "" && only != part.name {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		fmt.Fprintf(os.Stderr, "%s ...\n", part.name)
+		if err := part.run(ctx, w, p, r); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	r.LoadAfter, r.Took = loadAverage(), time.Since(began).Round(time.Second).String()
+	for name, path := range map[string]string{"gateway": w.gateway, "bare proxy": w.bare} {
+		if info, err := os.Stat(path); err == nil {
+			r.size(name, info.Size())
+		}
+	}
+	r.print(os.Stdout)
+	if out == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(text, '\n'), 0o644)
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pair is the gateway with everything on and the bare proxy.
+func pair(w *world) (g *gatewayRun, both []contender, stop func(), err error) {
+	if g, err = w.startGateway("full", nil); err != nil {
+		return nil, nil, nil, err
+	}
+	bare, at, err := w.startBare()
+	if err != nil {
+		g.stop()
+		return nil, nil, nil, err
+	}
+	stop = func() { g.stop(); bare.stop() }
+	if err := g.signIn(); err != nil {
+		stop()
+		return nil, nil, nil, err
+	}
+	at.Header = g.at.Header // the very same request
+	return g, []contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}}, stop, nil
+}
+
+// asks returns contenders that are asked for so many bytes.
+func asks(all []contender, bytes int64, http2 bool) []contender {
+	var out []contender
+	for _, c := range all {
+		c.at.Path, c.at.Body, c.at.HTTP2 = fmt.Sprintf("/fhir/Observation?size=%d", bytes), bytes, http2
+		out = append(out, c)
+	}
+	return out
+}
+
+var protocols = []struct {
+	name  string
+	http2 bool
+}{{"HTTP/1.1", false}, {"HTTP/2", true}}
+
+// requests compares answers of three sizes, and the other proxies at the smallest.
+func requests(_ context.Context, w *world, p pace, r *report) error {
+	g, both, stop, err := pair(w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	others, missing, err := w.peers()
+	r.Missing = missing
+	defer func() {
+		for _, o := range others {
+			o.p.stop()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		others[i].at.Header = g.at.Header
+	}
+	for _, size := range []struct {
+		name  string
+		bytes int64
+	}{{"1 KiB", 1 << 10}, {"100 KiB", 100 << 10}, {"5 MiB", 5 << 20}} {
+		for _, proto := range protocols {
+			all, inFlight, rounds := both, 32, p.rounds
+			if size.bytes == 1<<10 {
+				all = append([]contender{both[0]}, append(others, both[1])...)
+			} else {
+				rounds = p.fewer
+			}
+			if size.bytes > 1<<20 {
+				inFlight = 8
+			}
+			c, err := compare(fmt.Sprintf("%s, %s, %d in flight", size.name, proto.name, inFlight), asks(all, size.bytes, proto.http2), inFlight, rounds, p.round)
+			if err != nil {
+				return err
+			}
+			r.add("Requests", c)
+		}
+	}
+	r.memory("gateway, after the load", g.process)
+	r.memory("bare proxy, after the load", both[1].p)
+	return nil
+}
+
+// latency compares how long one client waits that asks for one thing at a time.
+func latency(_ context.Context, w *world, p pace, r *report) error {
+	g, both, stop, err := pair(w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	r.memory("gateway, idle", g.process)
+	r.memory("bare proxy, idle", both[1].p)
+	for _, proto := range protocols {
+		c, err := compare("1 KiB, "+proto.name+", one at a time", asks(both, 1<<10, proto.http2), 1, p.rounds, p.short)
+		if err != nil {
+			return err
+		}
+		r.add("Latency", c)
+	}
+	return nil
+}
+
+// features switches one feature off after another.
+func features(_ context.Context, w *world, p pace, r *report) error {
+	_, both, stop, err := pair(w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	without := func(lines ...string) func(string) string {
+		return func(text string) string {
+			for _, from := range lines {
+				text = strings.Replace(text, from, "", 1)
+			}
+			return text
+		}
+	}
+	rules, _, _ := strings.Cut(everyFeature[strings.Index(everyFeature, "    rules:"):], "audit:")
+	for _, v := range []struct {
+		name string
+		edit func(string) string
+		path string
+	}{
+		{"everything on", nil, ""},
+		{"a rule applies, its record on disk first", nil, "/notes/1"},
+		{"no rules", without(rules), ""},
+		{"no device", func(text string) string { return strings.Replace(text, "device: clinical", "device: none", 1) }, ""},
+		{"no assertion", without(`        assertion: {header: X-Anteroom-Assertion, audience: ehr, ttl: 60s}`), ""},
+		{"no identity headers", without(`        headers: {X-Remote-User: username, X-Remote-Name: name, X-Remote-Roles: roles}`), ""},
+		{"no tracing", without(`, otlp: "{otlp}"`), ""},
+		{"a public route: no session, still recorded", func(text string) string {
+			text = without(rules)(text)
+			return strings.Replace(strings.Replace(text, "allow: {roles: [nurse, physician]}", "allow: public", 1), "device: clinical", "device: none", 1)
+		}, ""},
+	} {
+		g, err := w.startGateway("feature "+v.name, v.edit)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		if v.name[0] == 'a' && strings.HasPrefix(v.name, "a public") {
+			g.at.Header = both[1].at.Header
+		} else if err := g.signIn(); err != nil {
+			g.stop()
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		bare := both[1]
+		bare.at.Header = g.at.Header
+		all := asks([]contender{{"gateway", g.process, g.at}, bare}, 1<<10, false)
+		if v.path != "" {
+			all[0].at.Path = v.path + "?size=1024"
+		}
+		c, err := compare(v.name, all, 32, p.fewer, p.short)
+		g.stop()
+		if err != nil {
+			return err
+		}
+		r.add("Features, 1 KiB, HTTP/1.1, 32 in flight", c)
+	}
+	r.Notes = append(r.Notes, "The audit trail cannot be switched off: audit.on_failure says only what happens when it cannot be written.")
+	return nil
+}
+
+// scale asks whether many routes or sessions make a request dearer.
+func scale(ctx context.Context, w *world, p pace, r *report) error {
+	bare, at, err := w.startBare()
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+	one := func(name string, g *gatewayRun) error {
+		if err := g.signIn(); err != nil {
+			return err
+		}
+		at.Header = g.at.Header
+		c, err := compare(name, asks([]contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}}, 1<<10, false), 32, p.fewer, p.short)
+		if err != nil {
+			return err
+		}
+		r.add("Scale, 1 KiB, HTTP/1.1, 32 in flight", c)
+		return nil
+	}
+	for _, n := range p.routes {
+		g, err := w.startGateway(fmt.Sprintf("routes %d", n), func(text string) string {
+			var more strings.Builder
+			for i := 1; i < n; i++ {
+				fmt.Fprintf(&more, "  - {name: r%d, host: ehr.test, path: /app%d, backend: {url: \"{backend}\"}, allow: {roles: [nurse]}, device: clinical}\n", i, i)
+			}
+			return strings.Replace(text, "audit: {", more.String()+"audit: {", 1)
+		})
+		if err != nil {
+			return err
+		}
+		err = one(fmt.Sprintf("%d routes", n), g)
+		g.stop()
+		if err != nil {
+			return err
+		}
+	}
+	for _, n := range []int{10, p.sessions} {
+		g, _, err := w.seeded(ctx, n)
+		if err != nil {
+			return err
+		}
+		err = one(fmt.Sprintf("%d sessions", n), g)
+		r.memory(fmt.Sprintf("gateway, %d sessions", n), g.process)
+		g.stop()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seeded starts a gateway that finds n sessions of an earlier one, and returns
+// how long it took from the start of its process until it was ready.
+func (w *world) seeded(ctx context.Context, n int) (*gatewayRun, time.Duration, error) {
+	name := fmt.Sprintf("sessions %d", n)
+	g, err := w.startGateway(name, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	g.stop()
+	if got, err := seed(ctx, g.data, n, 4*time.Minute); err != nil || got != n {
+		return nil, 0, fmt.Errorf("%d of %d sessions were made: %w", got, n, err)
+	}
+	began := time.Now()
+	g, err = w.startGateway(name, nil)
+	return g, time.Since(began), err
+}
+
+// startUp measures how long a gateway with many sessions takes until it is ready.
+func startUp(ctx context.Context, w *world, p pace, r *report) error {
+	empty := time.Now()
+	g, err := w.startGateway("empty", nil)
+	if err != nil {
+		return err
+	}
+	r.Start = append(r.Start, started{0, time.Since(empty).Seconds()})
+	g.stop()
+	g, took, err := w.seeded(ctx, 50_000)
+	if err != nil {
+		return err
+	}
+	r.Start = append(r.Start, started{50_000, took.Seconds()})
+	r.memory("gateway, 50000 sessions, just started", g.process)
+	g.stop()
+	return nil
+}
+
+// idle measures what connections cost that do nothing, and their handshakes.
+func idle(_ context.Context, w *world, p pace, r *report) error {
+	g, err := w.startGateway("idle", func(text string) string {
+		return strings.Replace(text, "{more}", "\n  trusted_proxies: [127.0.0.1/32]", 1) // or 1,000 from one address are enough
+	})
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	bare, at, err := w.startBare()
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+	for _, c := range []contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}} {
+		before, err := c.p.memory()
+		if err != nil {
+			return err
+		}
+		cpu, err := c.p.cpu()
+		if err != nil {
+			return err
+		}
+		open, err := connect(&c.at, p.idle)
+		handshakes, cerr := c.p.cpu()
+		after, merr := c.p.memory()
+		for _, one := range open {
+			one.Close()
+		}
+		if err := errors.Join(cerr, merr); err != nil {
+			return err
+		}
+		if err != nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %d idle connections: %v", c.name, len(open), err))
+		}
+		if n := float64(len(open)); n > 0 {
+			r.Idle = append(r.Idle, idling{c.name, len(open), float64(after-before) / n, micros(handshakes-cpu) / n})
+		}
+	}
+	return nil
+}
+
+// connect opens n connections, a few at a time.
+func connect(at *target, n int) ([]net.Conn, error) {
+	var next atomic.Int64
+	var mu sync.Mutex
+	var open []net.Conn
+	var failed error
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for next.Add(1) <= int64(n) {
+				one := *at
+				c, err := dial(&one)
+				mu.Lock()
+				if err != nil {
+					failed = err
+					mu.Unlock()
+					return
+				}
+				open = append(open, c.(*line).conn)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return open, failed
+}
+
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	f := strings.Fields(string(text))
+	return strings.Join(f[:min(3, len(f))], " ")
+}
+
+func kernel() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(text))
+}

@@ -1,0 +1,35 @@
+package contract_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/anteroomtest"
+	"github.com/anteroom/anteroom/audit"
+)
+
+// A file whose routes' own tests fail is refused like one that cannot be read.
+func TestReloadThatFailsItsTests(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := signedIn(t, g)
+	const grant = "allow: {roles: [nurse, physician, admin]}"
+	const tested = grant + "\n    tests:\n      - {as: [nurse], request: GET /chart/1, expect: allow}"
+	g.WriteConfig(strings.Replace(anteroomtest.Fixture, grant, strings.Replace(tested, "[nurse, physician, admin]", "[physician, admin]", 1), 1))
+	wait(t, "the refusal", func() bool { return g.Metric("anteroom_config_reload_success") == 0 })
+	if p := b.Get(g.URL("ehr.test", "/chart/1")); p.Status != 200 {
+		t.Errorf("a file that fails its own tests took effect: %d", p.Status)
+	}
+	if !strings.Contains(g.Log(), "expected allow, the verdict is deny") {
+		t.Error("the log does not say which test failed")
+	}
+	g.WriteConfig(strings.Replace(anteroomtest.Fixture, grant, tested, 1))
+	wait(t, "the good file", func() bool { return g.Metric("anteroom_config_reload_success") == 1 })
+	var reasons []string
+	for _, r := range g.Audit(audit.Query{Event: access.EventConfig}) {
+		reasons = append(reasons, string(r.Reason))
+	}
+	if got := strings.Join(reasons, " "); got != "refused loaded" {
+		t.Errorf("the trail has %q of it", got)
+	}
+}

@@ -1,0 +1,286 @@
+// Package docs_test holds what the papers promise against the code.
+package docs_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/anteroom/anteroom/anteroomtest"
+	"github.com/anteroom/anteroom/config"
+	"github.com/anteroom/anteroom/routes"
+)
+
+const root = "../.."
+
+// Every example is a good file, and the tests in it hold.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob(root + "/examples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := config.Parse(filepath.Base(file), text, config.Surroundings{
+			Dir:    filepath.Dir(file),
+			Getenv: func(name string) (string, bool) { return "an example", name == "ANTEROOM_CLIENT_SECRET" },
+		})
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		table, err := routes.NewTable(c.Routes)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if wrong := c.Rehearse(table, time.Now()); len(wrong) > 0 {
+			t.Errorf("%s: %v", file, wrong)
+		}
+	}
+}
+
+// The configuration in the README is the minimal example, so that it works too.
+func TestReadmeConfiguration(t *testing.T) {
+	example, err := os.ReadFile(root + "/examples/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, _ := strings.Cut(string(example), "\n\n") // without the comment on top
+	if readme := read(t, "README.md"); !strings.Contains(readme, "```yaml\n"+want+"```") {
+		t.Errorf("README.md does not show examples/minimal.yaml as it is:\n%s", want)
+	}
+}
+
+// The table of metrics in docs/operate.md has every metric of the gateway, by
+// name and type, and no other. Some are served only once there is something to
+// count, so the names are read where they are given.
+func TestMetricsTable(t *testing.T) {
+	told := map[string]string{}
+	row := regexp.MustCompile("(?m)^\\| `(anteroom_\\w+)`[^|]*\\| (\\w+) \\|")
+	for _, m := range row.FindAllStringSubmatch(read(t, "docs/operate.md"), -1) {
+		told[m[1]] = m[2]
+	}
+
+	given := map[string]string{}
+	sources, err := filepath.Glob(root + "/telemetry/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := regexp.MustCompile(`New(Counter|Gauge|Histogram)(?:Vec|Func)?\(prometheus\.\w+{Name: "(anteroom_\w+)"`)
+	described := regexp.MustCompile(`NewDesc\("(anteroom_\w+)"`)
+	for _, file := range sources {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range made.FindAllStringSubmatch(string(source), -1) {
+			given[m[2]] = strings.ToLower(m[1])
+		}
+		for _, m := range described.FindAllStringSubmatch(string(source), -1) {
+			given[m[1]] = "gauge"
+		}
+	}
+	if diff := cmp.Diff(given, told); diff != "" {
+		t.Errorf("docs/operate.md differs from package telemetry (-given +told):\n%s", diff)
+	}
+
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := g.Browser(t)
+	if p := b.Get(g.URL("ehr.test", "/watched/1")); p.Status != http.StatusOK { // signs in, and meets a rule that is only observed
+		t.Fatalf("sign in: %d", p.Status)
+	}
+	c := g.Dial(t, "ehr.test", "http/1.1")
+	fmt.Fprint(c, "GET /chart HTTP/1.1\r\nHost: ehr.test\r\nCookie: __Host-anteroom=a; __Host-anteroom=b\r\n\r\n") // a security record
+	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.Dial("tcp", g.Address, &tls.Config{ServerName: "ehr.test", RootCAs: g.CA, MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("a handshake with TLS 1.1")
+	}
+	until(t, "a refused connection is counted", func() bool { return g.Metric("anteroom_connections_refused_total") > 0 })
+	until(t, "the provider was asked", func() bool { return g.Metric("anteroom_provider_up") > 0 })
+	typed := regexp.MustCompile(`(?m)^# TYPE (anteroom_\w+) (\w+)$`)
+	served := typed.FindAllStringSubmatch(metrics(t, g), -1)
+	for _, m := range served {
+		if told[m[1]] != m[2] {
+			t.Errorf("%s is served as a %s, and docs/operate.md says %q", m[1], m[2], told[m[1]])
+		}
+	}
+	if len(served) < 17 {
+		t.Errorf("only %d metrics are served", len(served))
+	}
+}
+
+// What operators watch says what is so.
+func TestNumbers(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{Edit: func(text string) string {
+		return strings.ReplaceAll(text, "within: 2m", "within: 1s")
+	}})
+	b := g.Browser(t)
+	is := func(when string, want map[string]float64) {
+		t.Helper()
+		got := map[string]float64{}
+		for name := range want {
+			got[name] = g.Metric(name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	is("before anybody came", map[string]float64{"anteroom_sessions": 0, "anteroom_held_requests": 0, "anteroom_signins_total": 0})
+
+	b.Get(g.URL("ehr.test", "/chart/1"))
+	is("after a sign-in", map[string]float64{
+		"anteroom_sessions": 1, `anteroom_signins_total{outcome="allow"}`: 1, `anteroom_requests_total{reason="",`: 0,
+	})
+	var held *anteroomtest.Page
+	until(t, "a form is held", func() bool { // once the sign-in is more than a second old
+		held = b.Post(g.URL("ehr.test", "/orders/7"), "application/x-www-form-urlencoded", "dose=2")
+		return strings.Contains(held.Body, "old_login")
+	})
+	is("while a form is held", map[string]float64{"anteroom_sessions": 1, "anteroom_held_requests": 1})
+
+	b.PostForm(g.URL("ehr.test", "/.anteroom/logout"), nil)
+	is("after the sign-out", map[string]float64{"anteroom_sessions": 0})
+	b.Get(g.URL("gate.test", "/.anteroom/callback?state=made-up"))
+	is("after a made-up callback", map[string]float64{`anteroom_security_events_total{reason="bad_request"}`: 1})
+}
+
+// Links from one paper to another lead somewhere.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)|src="([^"]+)"`)
+	files := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			name, _ := filepath.Rel(root, f)
+			files = append(files, name)
+		}
+	}
+	shown := map[string]bool{}
+	for _, file := range files {
+		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			to := m[1] + m[3]
+			if strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") {
+				continue
+			}
+			to = filepath.Join(filepath.Dir(file), to)
+			shown[to] = true
+			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
+				t.Errorf("%s leads to %s: %v", file, to, err)
+			}
+		}
+	}
+	pictures, err := filepath.Glob(root + "/docs/screenshots/*.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pictures {
+		name, _ := filepath.Rel(root, p)
+		if !shown[name] {
+			t.Errorf("%s is shown nowhere", name)
+		}
+		if info, err := os.Stat(p); err == nil && info.Size() > 200_000 {
+			t.Errorf("%s has %d bytes", name, info.Size())
+		}
+	}
+}
+
+// What docs/threats.md leans on is there: each file, each function and each
+// test that it names.
+func TestThreatsNamesWhatIs(t *testing.T) {
+	text := read(t, "docs/threats.md")
+	for _, m := range regexp.MustCompile("`([a-z]+(?:/[a-z_]+)*/[a-z_]+\\.go)`").FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			t.Errorf("docs/threats.md names %s: %v", m[1], err)
+		}
+	}
+	tests := map[string]bool{}
+	for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
+		tests[m[1]] = true
+	}
+	if len(tests) == 0 {
+		t.Error("docs/threats.md names no test")
+	}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			delete(tests, string(m[1]))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(tests)) {
+		t.Errorf("docs/threats.md names the test %s, which is not there", name)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func metrics(t *testing.T, g *anteroomtest.Gateway) string {
+	t.Helper()
+	resp, err := http.Get("http://" + g.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// until polls until ok, or fails.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}

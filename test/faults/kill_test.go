@@ -1,0 +1,214 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/anteroomtest"
+	"github.com/anteroom/anteroom/audit"
+	"github.com/anteroom/anteroom/keys"
+	"github.com/anteroom/anteroom/session"
+	"github.com/anteroom/anteroom/store"
+)
+
+// TestR4Kill kills a loaded gateway again and again, half the time within 5 ms
+// of a sign-out. Nothing acknowledged may be lost, nothing that ended may come
+// back, and nothing may have reached the backend that the trail does not hold.
+func TestR4Kill(t *testing.T) {
+	e := begin(t, "R4")
+	kills, seeded := choose(12, 50), choose(1_000, 50_000)
+	var planted []string
+	g := start(t, setup{before: func(g *process) { planted = plant(t, g, seeded) }})
+	g.Backend.Handle(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(10 * time.Millisecond) // so that requests are under way, and not only come and gone
+		w.Write([]byte("done\n"))
+	})
+	const workers = 24
+	var (
+		client = g.client(t, false, workers+8)
+		alive  []*anteroomtest.Browser
+		ended  []string
+		up     atomic.Bool
+		flying atomic.Int32
+		all    sync.WaitGroup
+	)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer all.Wait()
+	defer cancel()
+	for i := range workers {
+		b := g.signedIn(t)
+		alive = append(alive, b)
+		cookie := cookieOf(b, "ehr.test")
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if !up.Load() {
+					time.Sleep(time.Millisecond)
+					continue
+				}
+				flying.Add(1)
+				if n%2 == 0 {
+					call(ctx, client, http.MethodGet, g.URL("ehr.test", fmt.Sprintf("/patients/%d/chart", i)), cookie, nil)
+				} else {
+					call(ctx, client, http.MethodPost, g.URL("ehr.test", "/notes/1"), cookie, strings.NewReader("text=n"))
+				}
+				flying.Add(-1)
+			}
+		})
+	}
+	checker := g.client(t, false, 1)
+	var worst time.Duration
+	var ready []time.Duration
+	fewest := int32(workers)
+	lost, revived := 0, 0
+	for round := range kills {
+		up.Store(true)
+		time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+		alive = append(alive, g.signedIn(t))
+		if round%2 == 0 {
+			leaver := alive[workers+rand.IntN(len(alive)-workers)]
+			cookie := cookieOf(leaver, "ehr.test")
+			g.signOut(t, leaver)
+			time.Sleep(rand.N(5 * time.Millisecond))
+			fewest = min(fewest, flying.Load())
+			g.kill()
+			ended = append(ended, cookie)
+			alive = deleteBrowser(alive, leaver)
+		} else {
+			fewest = min(fewest, flying.Load())
+			g.kill()
+		}
+		up.Store(false)
+		took := g.launch()
+		ready, worst = append(ready, took), max(worst, took)
+		checker.CloseIdleConnections()
+		for _, b := range alive {
+			if g.status(t, checker, "/chart", cookieOf(b, "ehr.test")) != http.StatusOK {
+				lost++
+			}
+		}
+		for _, cookie := range ended {
+			if g.status(t, checker, "/chart", cookie) != http.StatusUnauthorized {
+				revived++
+			}
+		}
+		for range 10 {
+			if cookie := planted[rand.IntN(len(planted))]; g.status(t, checker, "/chart", cookie) != http.StatusOK {
+				lost++
+			}
+		}
+	}
+	cancel()
+	all.Wait()
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := audit.Verify(g.auditDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := make(map[string]bool)
+	for line, err := range audit.Search(g.auditDir(), audit.Query{Event: access.EventAccess}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded[line.Record.RequestID] = true
+	}
+	reached, unrecorded := 0, 0
+	for _, r := range g.Backend.Requests() {
+		reached++
+		if id := r.Header.Get("X-Request-Id"); !recorded[id] {
+			unrecorded++
+		}
+	}
+	e.figure("%d kills with at least %d requests in flight", kills, fewest)
+	e.figure("ready again after %v, %v at worst, with %d sessions", round(quantile(ready, .5)), round(worst), seeded+len(alive))
+	e.figure("%d of %d live sessions lost, %d of %d ended ones revived", lost, len(alive), revived, len(ended))
+	e.figure("%d of %d requests at the backend missing in a trail of %d records", unrecorded, reached, report.Records)
+	e.must(fewest >= 20, "only %d requests were in flight at a kill", fewest)
+	e.must(lost == 0, "%d acknowledged sessions were lost", lost)
+	e.must(revived == 0, "%d ended sessions came back", revived)
+	e.must(report.Problem == nil, "the trail is broken: %v", report.Problem)
+	e.must(unrecorded == 0 && reached > 0, "%d of %d requests reached the backend without a record", unrecorded, reached)
+	e.within(quantile(ready, .5), 2*time.Second, "ready again after")
+}
+
+func deleteBrowser(from []*anteroomtest.Browser, b *anteroomtest.Browser) []*anteroomtest.Browser {
+	var rest []*anteroomtest.Browser
+	for _, x := range from {
+		if x != b {
+			rest = append(rest, x)
+		}
+	}
+	return rest
+}
+
+// plant puts n sessions of nora's into the store of a gateway that does not run
+// yet, and returns the cookies of some of them for ehr.test.
+func plant(t testing.TB, g *process, n int) []string {
+	t.Helper()
+	data := filepath.Join(g.Dir, "data")
+	root, err := keys.Open(filepath.Join(data, "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(data, "store"), Key: root.Derive("store", 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	bucket, err := s.Bucket(t.Context(), "sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := session.Open(t.Context(), session.Config{
+		Bucket: bucket, Keys: []session.CookieKey{{Hash: root.Derive("cookie hash", 32), Block: root.Derive("cookie block", 32)}},
+		Limits: func() access.Limits {
+			return access.Limits{LockAfter: 5 * time.Minute, EndAfter: 30 * time.Minute, Max: 13 * time.Hour}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	now := time.Now()
+	begun := session.Begin{Provider: "hospital", ProviderSID: "planted", IDToken: strings.Repeat("t", 900), Authn: access.Authentication{
+		Subject: access.Subject{Issuer: g.Provider.URL, Sub: anteroomtest.Nora.Sub}, Username: "nora", Name: "Nora Lind",
+		Groups: anteroomtest.Nora.Groups, ACR: "pwd", AMR: []string{"pwd"}, AuthTime: now, FreshAt: now,
+	}}
+	var (
+		mu      sync.Mutex
+		cookies []string
+		all     sync.WaitGroup
+		next    atomic.Int64
+	)
+	for range 64 {
+		all.Go(func() {
+			for next.Add(1) <= int64(n) {
+				_, c, err := k.Begin(t.Context(), begun, "ehr.test")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if len(cookies) < 1000 {
+					cookies = append(cookies, c.Name+"="+c.Value)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return cookies
+}
