@@ -39,7 +39,7 @@ func setHeaders(h http.Header, p Page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", "en")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", referrer(p.Kind))
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", permissions)
@@ -47,6 +47,17 @@ func setHeaders(h http.Header, p Page) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
+}
+
+// referrer returns what a page of kind k tells of its own address: nothing, or
+// its origin where a form must be known to come from here. Under no-referrer a
+// browser sends even a form of the same origin with "Origin: null" (Fetch,
+// "append a request Origin header").
+func referrer(k Kind) string {
+	if k == Release || k == ConfirmSignOut {
+		return "strict-origin"
+	}
+	return "no-referrer"
 }
 
 // origin returns scheme://host[:port] of s, and whether s is just that: a

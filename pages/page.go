@@ -38,6 +38,7 @@ const (
 	FrameNotice                  // stands in a frame and leads out of it
 	Done                         // where a small window ends
 	Home                         // the sign-in host's front
+	Busy                         // more is asked of the gateway than it can answer at once
 	kindCount
 )
 

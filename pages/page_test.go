@@ -236,11 +236,15 @@ func TestHeaders(t *testing.T) {
 		w.Header().Set("Content-Security-Policy", "default-src *")
 		w.Header().Set("Cache-Control", "public")
 		site(t).Write(w, pages.Page{Kind: k, RetryAfter: 7})
+		referrer := "no-referrer"
+		if k == pages.Release || k == pages.ConfirmSignOut {
+			referrer = "strict-origin" // or their forms would come from "null"
+		}
 		for name, want := range map[string]string{
 			"Content-Security-Policy":      policy,
 			"X-Frame-Options":              "DENY",
 			"X-Content-Type-Options":       "nosniff",
-			"Referrer-Policy":              "no-referrer",
+			"Referrer-Policy":              referrer,
 			"Cross-Origin-Opener-Policy":   "same-origin",
 			"Cross-Origin-Resource-Policy": "same-origin",
 			"Cache-Control":                "no-store",
@@ -295,6 +299,7 @@ func TestStatusAndCode(t *testing.T) {
 		{pages.TooLargeToHold, 413, "too_large"},
 		{pages.HeadersTooLarge, 431, "headers_too_large"},
 		{pages.TooMany, 429, "too_many"},
+		{pages.Busy, 503, "too_many"},
 		{pages.CannotRecord, 503, "cannot_record"},
 		{pages.BackendDown, 502, "backend_unreachable"},
 		{pages.BackendSlow, 504, "backend_timeout"},

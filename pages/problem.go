@@ -72,9 +72,14 @@ func title(code string, status int) string {
 		return "This method is not allowed here."
 	case "too_large":
 		return "The request's body is too large."
+	case "request_timeout":
+		return "The rest of the request did not come in time."
 	case "headers_too_large":
 		return "The request's header is too large."
 	case "too_many":
+		if status == http.StatusServiceUnavailable {
+			return "More is asked for than can be answered at once."
+		}
 		return "There were too many requests in a short time."
 	case "cannot_record":
 		return "The access cannot be recorded, so it is not allowed."

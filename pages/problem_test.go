@@ -46,7 +46,7 @@ func TestWriteProblem(t *testing.T) {
 // Every problem of the contract has words of its own.
 func TestProblemTitles(t *testing.T) {
 	for _, code := range []string{"login_required", "step_up_required", "locked", "device_not_allowed", "not_allowed", "step_up_failed", "bad_request", "wrong_host",
-		"no_route", "method_not_allowed", "too_large", "headers_too_large", "too_many", "cannot_record", "backend_unreachable", "backend_timeout", "backend_auth_unsupported"} {
+		"no_route", "method_not_allowed", "too_large", "headers_too_large", "too_many", "request_timeout", "cannot_record", "backend_unreachable", "backend_timeout", "backend_auth_unsupported"} {
 		w := httptest.NewRecorder()
 		pages.WriteProblem(w, pages.Problem{Status: 418, Code: code})
 		var got struct{ Title string }

@@ -47,7 +47,7 @@ func samples() map[string]pages.Page {
 			p.Failed = []access.Failure{{Check: "fresh_os", Fact: "os_version", Have: "18.5", Want: "18.7.3"}}
 		case pages.NotAllowed, pages.StepUpFailed:
 			p.Rule, p.Cancel = "export records", "/"
-		case pages.TooMany:
+		case pages.TooMany, pages.Busy:
 			p.RetryAfter = 30
 		case pages.Release:
 			p.Release = &pages.ReleaseForm{Action: "/orders/7?draft='(1)'", Token: "b25lLXRpbWU"}
@@ -71,6 +71,9 @@ func samples() map[string]pages.Page {
 		access.Failure{Check: "fresh_checkin", Fact: "checked_in_at", Have: "75h0m0s", Want: "24h0m0s"},
 		access.Failure{Check: "not_jailbroken", Hard: true, Fact: "compromised", Have: "true", Want: "false"})
 	all["device_blocked_compromised"] = many
+	cancelled := all["sign_in_failed"]
+	cancelled.Code, cancelled.Held, cancelled.Rule = "access_denied", true, "amend an order"
+	all["sign_in_cancelled"] = cancelled
 	nobody := all["home"]
 	nobody.Who, nobody.Continue = "", "/.anteroom/start"
 	all["home_nobody"] = nobody

@@ -112,6 +112,10 @@ var table = [kindCount]words{
 		head: "Too many tries in a short time",
 		lead: []string{"Wait a moment, then try again."},
 		next: "Try again", back: "Go back"},
+	Busy: {name: "busy", code: "too_many", status: http.StatusServiceUnavailable, icon: "clock", tone: "wait",
+		head: "There is a queue right now",
+		lead: []string{"More is asked for than can be answered at once. It isn't your doing, and nothing was sent."},
+		next: "Try again", back: "Go back"},
 	CannotRecord: {name: "cannot_record", code: "cannot_record", status: http.StatusServiceUnavailable, icon: "tool", tone: "wait",
 		head: "This can't be opened right now",
 		lead: []string{"Every access has to be recorded, and recording isn't working. Nothing was opened or sent."},
@@ -177,7 +181,16 @@ func adapt(p Page) words {
 		if safeLink(p.Continue) == "" {
 			w.lead[1] = "Ask for a stronger way to sign in, such as a security key or passkey."
 		}
-	case TooMany, ProviderDown, CannotRecord:
+	case SignInFailed:
+		if p.Code == "access_denied" {
+			w.tone, w.head, w.next, w.back = "wait", "The sign-in was cancelled", "Back to the application", ""
+			w.lead = []string{"Nothing was opened or sent."}
+			if p.Held {
+				w.lead[0] = "Nothing was sent. What you entered wasn't kept."
+			}
+			w.lead = append(w.lead, "If you didn't cancel it yourself, ask for help.")
+		}
+	case TooMany, Busy, ProviderDown, CannotRecord:
 		if p.RetryAfter > 0 {
 			w.lead = append(append([]string(nil), w.lead...), "Try again in "+seconds(p.RetryAfter)+".")
 		}
