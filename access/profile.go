@@ -166,13 +166,11 @@ const patchAhead = 31 * 24 * time.Hour
 
 // tooOld fails a moment that is unknown, older than limit, or more than ahead in the future.
 func tooOld(fact string, at time.Time, limit, ahead time.Duration, now time.Time) (Failure, bool) {
-	f := Failure{Fact: fact, Want: limit.String()}
-	if at.IsZero() {
-		return f, true
-	}
-	if now.Sub(at) > limit || at.After(now.Add(ahead)) {
-		f.Have = now.Sub(at).Round(time.Second).String()
-		return f, true
+	switch {
+	case at.IsZero():
+		return Failure{Fact: fact, Want: limit.String()}, true
+	case now.Sub(at) > limit || at.After(now.Add(ahead)):
+		return Failure{Fact: fact, Want: limit.String(), Have: now.Sub(at).Round(time.Second).String()}, true
 	}
 	return Failure{}, false
 }

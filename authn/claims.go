@@ -46,7 +46,7 @@ func (c claims) when(name string) (time.Time, error) {
 	const year10000 = 253402300800
 	seconds, err := strconv.ParseFloat(string(bytes.TrimSpace(c[name])), 64)
 	if err != nil || !(seconds > 0 && seconds < year10000) {
-		return time.Time{}, &ClaimError{Claim: name, Got: clip(string(c[name])), Want: "a number of seconds since 1970"}
+		return time.Time{}, &ClaimError{Claim: name, Want: "a number of seconds since 1970"}
 	}
 	return time.Unix(int64(seconds), 0), nil
 }

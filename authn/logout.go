@@ -70,7 +70,7 @@ func (p *Provider) LogoutToken(ctx context.Context, raw string) (Logout, error) 
 	err = doc.verify(ctx, delivered, func(v *oidc.IDTokenVerifier) error {
 		t, err := v.VerifyLogout(ctx, raw)
 		if err != nil {
-			return fmt.Errorf("authn: logout token: %s", clip(err.Error()))
+			return fmt.Errorf("authn: logout token: %s", said(err))
 		}
 		return t.Claims(&c)
 	})
@@ -93,7 +93,7 @@ func (p *Provider) LogoutToken(ctx context.Context, raw string) (Logout, error) 
 	l := Logout{Issuer: p.cfg.Issuer, Sub: c.text("sub"), SID: c.text("sid"), JTI: c.text("jti")}
 	for name, value := range map[string]string{"sub": l.Sub, "sid": l.SID} {
 		if c.has(name) && !isIdentifier(value, maxSub) { // else it would end other sessions than it says
-			return Logout{}, &ClaimError{Claim: name, Got: clip(value), Want: "1 to 255 bytes of text"}
+			return Logout{}, &ClaimError{Claim: name, Want: "1 to 255 bytes of text"}
 		}
 	}
 	switch {

@@ -20,7 +20,7 @@ var ErrReplay = errors.New("authn: logout token was used before")
 // claims may be wrong too.
 type ClaimError struct {
 	Claim     string // "iss", "aud", "nonce", "auth_time" ...
-	Got, Want string // Got is shortened, and empty for what is missing or secret
+	Got, Want string // Got is shortened, and empty for what is missing, secret or a person
 }
 
 func (e *ClaimError) Error() string {
@@ -86,6 +86,12 @@ func knownCode(code string) string {
 		return code
 	}
 	return "other"
+}
+
+// said returns the text of err without what encoding/json quotes of a token.
+func said(err error) string {
+	text, _, _ := strings.Cut(err.Error(), ", trying to unmarshal")
+	return clip(text)
 }
 
 // clip shortens what a stranger wrote, for errors and logs.

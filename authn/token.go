@@ -25,7 +25,7 @@ func (p *Provider) idToken(ctx context.Context, doc *document, raw, accessToken 
 	err := doc.verify(ctx, fetched, func(v *oidc.IDTokenVerifier) error {
 		t, err := v.Verify(ctx, raw)
 		if err != nil {
-			return fmt.Errorf("authn: ID token: %s", clip(err.Error()))
+			return fmt.Errorf("authn: ID token: %s", said(err))
 		}
 		if t.AccessTokenHash != "" && t.VerifyAccessToken(accessToken) != nil {
 			return &ClaimError{Claim: "at_hash", Want: "the hash of the access token beside it"}
@@ -65,7 +65,7 @@ func (p *Provider) judge(c claims, nonce string) (times, error) {
 		return times{}, &ClaimError{Claim: "nonce", Want: "the one this sign-in began with"}
 	}
 	if sub := c.text("sub"); !isIdentifier(sub, maxSub) {
-		return times{}, &ClaimError{Claim: "sub", Got: clip(sub), Want: "1 to 255 bytes of text"}
+		return times{}, &ClaimError{Claim: "sub", Want: "1 to 255 bytes of text"}
 	}
 	issued, err := p.timely(c)
 	if err != nil {

@@ -22,6 +22,7 @@ type round struct {
 	P50     float64 `json:"p50_us"`  // of the client's waiting
 	P99     float64 `json:"p99_us"`  //
 	Objects float64 `json:"objects"` // heap objects for each request; 0: it cannot say
+	Calls   float64 `json:"calls"`   // reads and writes for each request, of sockets and files
 }
 
 // A comparison is rounds of several servers that took turns.
@@ -67,6 +68,7 @@ func once(p *process, on *crowd, d time.Duration) (round, error) {
 	if err != nil {
 		return round{}, err
 	}
+	calls := p.calls()
 	began := time.Now()
 	took, err := on.load(d)
 	if err != nil {
@@ -79,6 +81,7 @@ func once(p *process, on *crowd, d time.Duration) (round, error) {
 	}
 	n := float64(len(took))
 	r := round{CPU: micros(after-before) / n, Rate: n / elapsed.Seconds(), P50: micros(at(took, .5)), P99: micros(at(took, .99))}
+	r.Calls = (p.calls() - calls) / n
 	if objects > 0 {
 		r.Objects = (p.objects() - objects) / n
 	}
@@ -135,3 +138,4 @@ func rateOf(r round) float64    { return r.Rate }
 func p50Of(r round) float64     { return r.P50 }
 func p99Of(r round) float64     { return r.P99 }
 func objectsOf(r round) float64 { return r.Objects }
+func callsOf(r round) float64   { return r.Calls }

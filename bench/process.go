@@ -142,6 +142,24 @@ func (p *process) memory() (int64, error) {
 	return all, nil
 }
 
+// calls returns how often the process has read and written so far.
+func (p *process) calls() float64 {
+	all := 0.0
+	for _, pid := range p.pids() {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		if err != nil {
+			return 0
+		}
+		for line := range strings.Lines(string(text)) {
+			if name, value, _ := strings.Cut(line, ":"); name == "syscr" || name == "syscw" {
+				n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+				all += n
+			}
+		}
+	}
+	return all
+}
+
 // objects returns how many heap objects the process has made; 0 when it cannot say.
 func (p *process) objects() float64 {
 	if p.admin == "" {

@@ -81,7 +81,7 @@ func (r *report) print(w io.Writer) {
 	for _, s := range r.Sections {
 		fmt.Fprintf(w, "\n%s\n", s.Name)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "what\twho\tCPU us/request\tratio\trequests/s\tp50 us\tp99 us\tadded p50\tobjects")
+		fmt.Fprintln(t, "what\twho\tCPU us/request\tratio\trequests/s\tp50 us\tp99 us\tadded p50\tobjects\treads+writes")
 		for _, c := range s.Comparisons {
 			what := c.Name
 			for _, name := range c.Order {
@@ -90,9 +90,9 @@ func (r *report) print(w io.Writer) {
 				if n := c.of(name, objectsOf).Median; n > 0 {
 					objects = fmt.Sprintf("%.0f", n)
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%+.0f\t%s\n", what, name,
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%+.0f\t%s\t%.2f\n", what, name,
 					c.of(name, cpuOf).text("%.1f"), c.ratio(name, cpuOf).text("%.2f"), c.of(name, rateOf).Median,
-					c.of(name, p50Of).Median, c.of(name, p99Of).Median, c.of(name, p50Of).Median-base.Median, objects)
+					c.of(name, p50Of).Median, c.of(name, p99Of).Median, c.of(name, p50Of).Median-base.Median, objects, c.of(name, callsOf).Median)
 				what = ""
 			}
 		}

@@ -107,7 +107,7 @@ func bareProxy(t testing.TB, backend string, like *target) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10}
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 30 * time.Second, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10}
 	t.Cleanup(transport.CloseIdleConnections)
 	s := httptest.NewUnstartedServer(&httputil.ReverseProxy{
 		Transport: transport, BufferPool: newBuffers(), ErrorLog: log.New(io.Discard, "", 0),

@@ -7,47 +7,48 @@ import (
 	"github.com/anteroom/anteroom/access"
 )
 
-// reader returns what puts a header's value into a record, for the posture
-// field that word names. A value that means nothing leaves the fact unknown.
-func reader(word string) (func(*access.Posture, string), bool) {
+// fields lists the words of a Map that [put] reads.
+var fields = []string{
+	"platform", "os_version", "security_patch", "managed", "compliant", "compromised", "encrypted", "passcode",
+	"lost", "ownership", "owner", "checked_in_at", "asserted_at",
+}
+
+// put puts a header's value into a record, for the posture field that word
+// names. A value that means nothing leaves the fact unknown.
+func put(p *access.Posture, word, v string) {
 	switch word {
 	case "platform":
-		return func(p *access.Posture, v string) {
-			if slices.Contains(access.Platforms(), access.Platform(v)) {
-				p.Platform = access.Platform(v)
-			}
-		}, true
+		if slices.Contains(access.Platforms(), access.Platform(v)) {
+			p.Platform = access.Platform(v)
+		}
 	case "os_version":
-		return func(p *access.Posture, v string) { p.OSVersion, _ = access.ParseOSVersion(v) }, true
+		p.OSVersion, _ = access.ParseOSVersion(v)
 	case "security_patch":
-		return func(p *access.Posture, v string) { p.SecurityPatch = patchLevel(v) }, true
+		p.SecurityPatch = patchLevel(v)
 	case "managed":
-		return func(p *access.Posture, v string) { p.Managed = tri(v) }, true
+		p.Managed = tri(v)
 	case "compliant":
-		return func(p *access.Posture, v string) { p.Compliant = tri(v) }, true
+		p.Compliant = tri(v)
 	case "compromised":
-		return func(p *access.Posture, v string) { p.Compromised = tri(v) }, true
+		p.Compromised = tri(v)
 	case "encrypted":
-		return func(p *access.Posture, v string) { p.Encrypted = tri(v) }, true
+		p.Encrypted = tri(v)
 	case "passcode":
-		return func(p *access.Posture, v string) { p.Passcode = tri(v) }, true
+		p.Passcode = tri(v)
 	case "lost":
-		return func(p *access.Posture, v string) { p.Lost = tri(v) }, true
+		p.Lost = tri(v)
 	case "ownership":
-		return func(p *access.Posture, v string) {
-			switch v {
-			case "corporate", "personal", "shared":
-				p.Ownership = v
-			}
-		}, true
+		switch v {
+		case "corporate", "personal", "shared":
+			p.Ownership = v
+		}
 	case "owner":
-		return func(p *access.Posture, v string) { p.Owner = v }, true
+		p.Owner = v
 	case "checked_in_at":
-		return func(p *access.Posture, v string) { p.CheckedInAt = moment(v) }, true
+		p.CheckedInAt = moment(v)
 	case "asserted_at":
-		return func(p *access.Posture, v string) { p.AssertedAt = moment(v) }, true
+		p.AssertedAt = moment(v)
 	}
-	return nil, false
 }
 
 // tri reads exactly true and false; TRUE, 1 and yes are not known.

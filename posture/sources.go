@@ -42,8 +42,7 @@ type source struct {
 
 type field struct {
 	header string
-	read   func(*access.Posture, string)
-	dated  bool // asserted_at: absent means now
+	word   string
 }
 
 // New returns the reader of sources. Words of a Map that name no posture field
@@ -70,8 +69,8 @@ func New(sources []Source) *Sources {
 			s.names = append(s.names, header)
 			if word == "device_id" {
 				src.device = header
-			} else if read, ok := reader(word); ok {
-				src.fields = append(src.fields, field{header, read, word == "asserted_at"})
+			} else if slices.Contains(fields, word) {
+				src.fields = append(src.fields, field{header, word})
 			}
 		}
 		s.list = append(s.list, src)
@@ -158,10 +157,10 @@ func (s *source) read(h http.Header, now time.Time) (access.Posture, error) {
 		if err != nil {
 			return access.Posture{}, err
 		}
-		if v == "" && f.dated {
-			continue
+		if v == "" && f.word == "asserted_at" {
+			continue // absent means now
 		}
-		f.read(&p, v)
+		put(&p, f.word, v)
 	}
 	id, err := value(h, s.device)
 	switch {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -52,10 +51,10 @@ type exchange struct {
 	recorded bool
 	backend  time.Duration
 
-	sent     answered        // what w is
-	noted    access.Event    // what event returns
-	origin   string          // what sourceIP returns
-	lasting  context.Context // what background returns
+	sent     answered     // what w is
+	noted    access.Event // what event returns
+	origin   string       // what sourceIP returns
+	lasting  lasting      // what background returns
 	carriage carriage
 }
 
@@ -309,10 +308,6 @@ func (x *exchange) decided(q access.Question, d access.Decision) {
 		x.security(string(access.DeviceChanged))
 		x.end(x.g.Sessions.End(x.background(), x.session.ID, access.DeviceChanged))
 	}
-	if len(d.Failed) > 0 && d.Failed[0].Hard && x.posture.DeviceID != "" {
-		x.security(string(d.Reason))
-		x.end(x.g.Sessions.EndDevice(x.background(), x.posture.DeviceID, d.Reason))
-	}
 	if p := x.found.Person; p != nil && d.Verdict != access.SignIn && d.Verdict != access.Locked && d.Reason != access.Public {
 		var limits access.Limits
 		if d.Verdict == access.Allow {
@@ -328,6 +323,11 @@ func (x *exchange) decided(q access.Question, d access.Decision) {
 			}
 			x.session.Device = x.posture.DeviceID
 		}
+	}
+	// After the pin, so that a session on its first request ends with the others.
+	if len(d.Failed) > 0 && d.Failed[0].Hard && x.posture.DeviceID != "" {
+		x.security(string(d.Reason))
+		x.end(x.g.Sessions.EndDevice(x.background(), x.posture.DeviceID, d.Reason))
 	}
 	for _, demand := range x.need.Observed {
 		would := q

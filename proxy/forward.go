@@ -27,7 +27,7 @@ func (x *exchange) forward(grant access.Grant) {
 	c := &x.carriage
 	c.x, c.grant, c.pool = x, grant, x.state.Backends.of[x.route.Backend]
 	c.proxy = httputil.ReverseProxy{
-		Transport: c, BufferPool: buffers, Rewrite: leave, ModifyResponse: c.arrived, ErrorHandler: report, ErrorLog: quiet,
+		Transport: c, BufferPool: buffers, Rewrite: c.header, ErrorHandler: report, ErrorLog: quiet,
 	}
 	defer c.unwatch()
 	r := x.r
@@ -36,6 +36,11 @@ func (x *exchange) forward(grant access.Grant) {
 		defer stop(nil)
 		c.watch(stop, false)
 		r = r.WithContext(ctx)
+	}
+	if len(r.Header["Upgrade"]) == 0 {
+		// Nobody else wants the header, so that ReverseProxy need not copy it.
+		c.lent, r.Header = r.Header, nil
+		removeHopByHop(c.lent)
 	}
 	c.proxy.ServeHTTP(x.w, r)
 }
@@ -49,25 +54,58 @@ type carriage struct {
 	pool  *http.Transport
 	proxy httputil.ReverseProxy
 	began time.Time
-	lines [12]string // values of header fields that are set
-	open  *stream    // nil: not watched
+	lines [12]string  // values of header fields that are set
+	open  *stream     // nil: not watched
+	lent  http.Header // the request's own, on its way to be the outgoing one's
 }
 
-// leave changes nothing yet: [carriage.RoundTrip] does, when ReverseProxy has
-// done all that it does.
-func leave(*httputil.ProxyRequest) {}
+// header gives back what forward took. All else is left to
+// [carriage.RoundTrip], when ReverseProxy has done what it does.
+func (c *carriage) header(pr *httputil.ProxyRequest) {
+	if c.lent != nil {
+		pr.In.Header, pr.Out.Header, c.x.r.Header = c.lent, c.lent, c.lent
+	}
+}
+
+// hopByHop are the fields that are about one connection (RFC 9110, section
+// 7.6.1), as ReverseProxy knows them, beside those that Connection names.
+var hopByHop = [...]string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+func removeHopByHop(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.Trim(name, " \t"); name != "" {
+				delete(h, http.CanonicalHeaderKey(name))
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+}
 
 // report answers in the place of a backend that did not.
 func report(w http.ResponseWriter, _ *http.Request, err error) { w.(*answered).x.failed(err) }
 
-// RoundTrip writes the outgoing request and sends it.
+// RoundTrip writes the outgoing request, sends it, and looks at the answer
+// before anything of it goes on.
 func (c *carriage) RoundTrip(out *http.Request) (*http.Response, error) {
 	c.x.rewrite(out, c.grant)
 	c.began = time.Now()
-	return c.pool.RoundTrip(out)
+	answer, err := c.pool.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.arrived(answer); err != nil {
+		answer.Body.Close()
+		return nil, err
+	}
+	return answer, nil
 }
 
-// arrived looks at the backend's answer before anything of it goes on.
 func (c *carriage) arrived(answer *http.Response) error {
 	x := c.x
 	x.backend = time.Since(c.began)
@@ -79,7 +117,8 @@ func (c *carriage) arrived(answer *http.Response) error {
 	if upgraded {
 		x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
 	}
-	if goesOn(answer) {
+	stream := goesOn(answer)
+	if stream {
 		x.settle()
 	}
 	if c.grant.Session() != nil && isLong(answer) {
@@ -89,19 +128,17 @@ func (c *carriage) arrived(answer *http.Response) error {
 		stop := sync.OnceFunc(func() { go body.Close() })
 		c.watch(func(error) { stop() }, upgraded)
 	}
-	if !upgraded {
+	if !upgraded && !stream { // ReverseProxy flushes what it sees to be an event stream
 		handOver(x.w.Header(), answer.Header)
 	}
 	return nil
 }
 
 // handOver moves the fields of an answer, which ReverseProxy would copy value
-// by value. It leaves the one that ReverseProxy reads.
+// by value.
 func handOver(to, from http.Header) {
+	removeHopByHop(from)
 	for name, lines := range from {
-		if name == "Content-Type" {
-			continue
-		}
 		if have := to[name]; len(have) > 0 {
 			lines = append(have, lines...)
 		}
@@ -365,8 +402,18 @@ func (x *exchange) failed(err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		k = backendSlow
 	}
-	x.g.Log.Warn("forward", "route", x.route.Name, "error", err, "request_id", x.id, "trace_id", x.trace.TraceID())
+	x.g.Log.Warn("forward", "route", x.route.Name, "error", unquoted(err), "request_id", x.id, "trace_id", x.trace.TraceID())
 	x.say(answers[k], "", nil)
+}
+
+// unquoted returns the text of err up to its first quotation mark. net/http
+// quotes what it could not read of an answer, which may be about a patient.
+func unquoted(err error) string {
+	text, _, cut := strings.Cut(err.Error(), `"`)
+	if cut {
+		text += "…"
+	}
+	return text
 }
 
 // statusClientGone stands in records for an answer that nobody waited for.

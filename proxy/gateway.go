@@ -216,8 +216,15 @@ func (g *Gateway) now() time.Time {
 // background runs with a request's values but not its cancellation: what must
 // still be written when the client has gone.
 func (x *exchange) background() context.Context {
-	if x.lasting == nil {
-		x.lasting = context.WithoutCancel(x.r.Context())
-	}
-	return x.lasting
+	x.lasting.r = x.r
+	return &x.lasting
 }
+
+// A lasting context is what [context.WithoutCancel] returns, with no object of
+// its own.
+type lasting struct{ r *http.Request }
+
+func (lasting) Deadline() (t time.Time, ok bool) { return }
+func (lasting) Done() <-chan struct{}            { return nil }
+func (lasting) Err() error                       { return nil }
+func (l *lasting) Value(key any) any             { return l.r.Context().Value(key) }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/anteroom/anteroom/access"
 )
@@ -77,7 +78,11 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 // sourceIP returns the client's address as text.
 func (x *exchange) sourceIP() string {
 	if x.origin == "" {
-		x.origin = x.from.String()
+		if host, _, ok := strings.Cut(x.r.RemoteAddr, ":"); ok && x.from == x.peer && x.from.Is4() && host[0] != '[' {
+			x.origin = host // as it would be written anew
+		} else {
+			x.origin = x.from.String()
+		}
 	}
 	return x.origin
 }

@@ -211,7 +211,7 @@ func (r *Route) PatientOf(req *Request) string {
 		id, _ := p.Path.Capture(req.Path.Segments, "patient")
 		return id
 	case p.Query != "":
-		return strings.Join(req.queryValues(p.Query), ",")
+		return req.queryValue(p.Query)
 	case p.Form != "":
 		return req.Fields.Value(p.Form)
 	}

@@ -66,10 +66,23 @@ func (r *Request) queryIs(name, value string) bool {
 	return strings.EqualFold(found[0], value)
 }
 
-func (r *Request) queryValues(name string) []string {
-	if !strings.Contains(r.RawQuery, name) && !strings.ContainsAny(r.RawQuery, "%+") {
-		return nil // nor could it be there in another spelling
+// queryValue returns every value of a parameter, joined by commas. What does
+// not parse is left out: this is for the record, not for a decision.
+func (r *Request) queryValue(name string) string {
+	if strings.ContainsAny(r.RawQuery, "%+;") {
+		parsed, _ := url.ParseQuery(r.RawQuery)
+		return strings.Join(parsed[name], ",")
 	}
-	parsed, _ := url.ParseQuery(r.RawQuery) // what parsed is kept: this is for the record, not for a decision
-	return parsed[name]
+	joined, n := "", 0
+	for pair := range strings.SplitSeq(r.RawQuery, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair == "" || key != name {
+			continue
+		}
+		if n++; n > 1 {
+			joined += ","
+		}
+		joined += value
+	}
+	return joined
 }

@@ -1,6 +1,9 @@
 package signin_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +46,42 @@ func TestStepUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A browser keeps five attempts. A tab whose attempt gave way to others waits
+// for one of them, instead of going round until the browser gives up.
+func TestStepUpInManyTabs(t *testing.T) {
+	w := newWorld(t)
+	w.limit(access.Limits{EndAfter: time.Hour})
+	b := w.browser()
+	b.get(at(ehr, "/")).says("hello nora")
+	w.pass(6 * time.Minute)
+	b.stopAt = "/callback"
+	var callbacks []string
+	for i := range 7 {
+		callbacks = append(callbacks, b.get(at(ehr, fmt.Sprintf("/fresh?tab=%d", i))).header.Get("Location"))
+	}
+	b.stopAt = ""
+	r := httptest.NewRequest("GET", callbacks[0], nil)
+	for name, value := range b.cookies(gate) {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	sent := make(chan string, 1)
+	go func() {
+		rec := httptest.NewRecorder()
+		w.ServeHTTP(rec, r)
+		sent <- rec.Header().Get("Location")
+	}()
+	select {
+	case to := <-sent:
+		t.Fatalf("sent round to %s before any tab had proven anything", to)
+	case <-time.After(100 * time.Millisecond):
+	}
+	b.get(callbacks[6]).says("hello nora at /fresh?tab=6")
+	if to := <-sent; to != at(ehr, "/fresh?tab=0") {
+		t.Errorf("afterwards sent to %s", to)
+	}
+	b.get(at(ehr, "/fresh?tab=0")).says("hello nora at /fresh?tab=0")
 }
 
 func TestEachTimeIsForOneRequest(t *testing.T) {

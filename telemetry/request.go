@@ -58,7 +58,7 @@ type Request struct {
 	ids       ids          // of the server span
 	client    trace.SpanID // of the client span
 	called    bool         // the call to the backend has begun
-	named     string       // the traceparent of the client span
+	named     [1]string    // the traceparent of the client span, as a header's value
 	sampled   bool
 	server    trace.Span // nil: not recorded, or ended
 	backend   trace.Span // nil: not recorded, not begun or ended
@@ -75,7 +75,7 @@ func (t *Telemetry) Open(ctx context.Context, o Opening) *Request {
 	}
 	r.client = newSpanID()
 	if t.tracer == nil {
-		r.named = formatTraceparent(r.ids.trace, r.client, false)
+		r.named[0] = formatTraceparent(r.ids.trace, r.client, false)
 		return r
 	}
 	switch {
@@ -87,7 +87,7 @@ func (t *Telemetry) Open(ctx context.Context, o Opening) *Request {
 		// the same number that the SDK's TraceIDRatioBased compares
 		r.sampled = binary.BigEndian.Uint64(r.ids.trace[8:])>>1 < t.bound
 	}
-	r.named = formatTraceparent(r.ids.trace, r.client, r.sampled)
+	r.named[0] = formatTraceparent(r.ids.trace, r.client, r.sampled)
 	if r.sampled {
 		r.server = t.serverSpan(context.WithoutCancel(ctx), r, &o, parent)
 	}
@@ -148,7 +148,7 @@ func method(m string) string {
 }
 
 // TraceID returns the trace's id in hexadecimal, sampled or not.
-func (r *Request) TraceID() string { return r.named[3:35] }
+func (r *Request) TraceID() string { return r.named[0][3:35] }
 
 // Traceparent returns what names the server span to others, as a link or a parent.
 func (r *Request) Traceparent() string { return formatTraceparent(r.ids.trace, r.ids.span, r.sampled) }
@@ -180,13 +180,13 @@ func (r *Request) Backend() {
 // Inject makes h name this trace to the backend, and takes from it what a
 // client or a proxy said of traces of their own.
 func (r *Request) Inject(h http.Header) {
-	named := r.named
-	if !r.called {
-		named = r.Traceparent()
-	}
 	delete(h, "Tracestate")
 	delete(h, "Baggage")
-	h["Traceparent"] = []string{named}
+	if !r.called {
+		h["Traceparent"] = []string{r.Traceparent()}
+		return
+	}
+	h["Traceparent"] = r.named[:]
 }
 
 // EndBackend ends the call to the backend: with its status, or 0 and the error

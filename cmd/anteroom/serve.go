@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +41,8 @@ more, requests under way for up to 30.`,
 			level = slog.LevelDebug
 		}
 		log := gateway.Logger(cmd.ErrOrStderr(), level)
+		stdlog.SetFlags(0)
+		stdlog.SetOutput(remarks{log})
 		if err := keepMemory(); err != nil {
 			log.Warn("a crash may leave secrets in a core dump", "error", err)
 		}
@@ -51,6 +55,17 @@ more, requests under way for up to 30.`,
 		}})
 	}
 	return cmd
+}
+
+// remarks takes what libraries say by the standard logger, which they do where
+// they have no other. What they quote is left out: net/http quotes answers of
+// backends that nobody had asked for.
+type remarks struct{ log *slog.Logger }
+
+func (r remarks) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(strings.TrimSpace(string(line)), `"`)
+	r.log.Warn("a library remarks", "text", text)
+	return len(line), nil
 }
 
 func checkCommand() *cobra.Command {

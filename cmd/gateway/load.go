@@ -98,7 +98,7 @@ func (g *running) providers(l *Loaded, before []registration) []registration {
 }
 
 // greetEvery is how often a provider is asked whether it answers.
-const greetEvery = 30 * time.Second
+const greetEvery = 10 * time.Second
 
 // greetAll asks each provider for its documents before anybody waits for them,
 // and then again and again, so that whoever watches hears of one that is down

@@ -234,6 +234,9 @@ func TestDevice(t *testing.T) {
 	if p.Status != 403 || p.Code() != "device_fresh_os" || !strings.Contains(p.Body, "18.5") || !strings.Contains(p.Body, "18.7.3") || !strings.Contains(p.Body, "4000") {
 		t.Errorf("outdated: %d %s\n%s", p.Status, p.Code(), p.Body)
 	}
+	if to := p.Link("anteroom-continue"); to != g.URL("img.test", "/study/1") {
+		t.Errorf("outdated: trying again leads to %q", to)
+	}
 	m := problem(t, b.Call("GET", g.URL("img.test", "/study/1"), "", "", nil))
 	if checks, _ := json.Marshal(m["checks"]); m["code"] != "device_not_allowed" || string(checks) != `["fresh_os"]` {
 		t.Errorf("call: %v", m)

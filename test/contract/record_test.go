@@ -90,7 +90,7 @@ func TestAuditRecord(t *testing.T) {
 	b.Device = anteroomtest.Compliant("ipad-1")
 	b.Release(b.Continue(b.Post(g.URL("ehr.test", "/results/3"), form, "ok=1")))
 	b.Get(g.URL("ehr.test", "/watched/1"))
-	b.Call("GET", g.URL("ehr.test", "/chart/1"), "", "", http.Header{"Cookie": {"__Host-anteroom=broken"}})
+	g.Browser(t).Call("GET", g.URL("ehr.test", "/chart/1"), "", "", http.Header{"Cookie": {"__Host-anteroom=broken"}}) // loses that browser's cookie
 	signOut(t, g, b, "ehr.test")
 	if err := g.Stop(); err != nil {
 		t.Fatal(err)

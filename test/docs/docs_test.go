@@ -165,6 +165,20 @@ func TestNumbers(t *testing.T) {
 	is("after a made-up callback", map[string]float64{`anteroom_security_events_total{reason="bad_request"}`: 1})
 }
 
+// A provider that goes down is noticed while nobody signs in.
+func TestProviderUp(t *testing.T) {
+	t.Parallel()
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	until(t, "the provider is up", func() bool { return g.Metric("anteroom_provider_up") == 1 })
+	g.Provider.Down()
+	until(t, "the provider is down", func() bool { return g.Metric("anteroom_provider_up") == 0 })
+	g.Provider.Up()
+	until(t, "the provider is up again", func() bool { return g.Metric("anteroom_provider_up") == 1 })
+	if !strings.Contains(g.Log(), "the provider answers again") {
+		t.Error("the log does not say that the provider answers again")
+	}
+}
+
 // Links from one paper to another lead somewhere.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)|src="([^"]+)"`)
@@ -208,8 +222,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// What docs/threats.md leans on is there: each file, each function and each
-// test that it names.
+// What docs/threats.md leans on is there: each file, each guard and each test
+// that it names.
 func TestThreatsNamesWhatIs(t *testing.T) {
 	text := read(t, "docs/threats.md")
 	for _, m := range regexp.MustCompile("`([a-z]+(?:/[a-z_]+)*/[a-z_]+\\.go)`").FindAllStringSubmatch(text, -1) {
@@ -217,6 +231,32 @@ func TestThreatsNamesWhatIs(t *testing.T) {
 			t.Errorf("docs/threats.md names %s: %v", m[1], err)
 		}
 	}
+	guards := map[string]bool{}
+	files, err := filepath.Glob(root + "/test/mutate/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		source, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`Name: +"([^"]+)"`).FindAllSubmatch(source, -1) {
+			guards[string(m[1])] = true
+		}
+	}
+	lists := regexp.MustCompile(`(?ms)^Guards: (.*?)\n\n`).FindAllStringSubmatch(text, -1)
+	if len(lists) != 4 {
+		t.Errorf("%d of the four roots list their guards", len(lists))
+	}
+	for _, list := range lists {
+		for _, m := range regexp.MustCompile(`\*([^*]+)\*`).FindAllStringSubmatch(list[1], -1) {
+			if name := strings.Join(strings.Fields(m[1]), " "); !guards[name] {
+				t.Errorf("docs/threats.md names the guard %q, which is not there", name)
+			}
+		}
+	}
+
 	tests := map[string]bool{}
 	for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
 		tests[m[1]] = true
@@ -225,7 +265,7 @@ func TestThreatsNamesWhatIs(t *testing.T) {
 		t.Error("docs/threats.md names no test")
 	}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -278,7 +318,7 @@ func metrics(t *testing.T, g *anteroomtest.Gateway) string {
 // until polls until ok, or fails.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}

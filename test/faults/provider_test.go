@@ -193,7 +193,7 @@ func TestR7SlowProvider(t *testing.T) {
 			return func() { g.Provider.Handle(anteroomtest.DiscoveryPath, nil) }
 		}},
 	} {
-		more, p99, failed, first := disturbance(t, 3, time.Second, 200, g.get(t, steady, "ehr.test", "/chart", cookie), func() func() {
+		more, p99, failed, first := disturbance(t, 5*time.Millisecond, 200, g.get(t, steady, "ehr.test", "/chart", cookie), func() func() {
 			end := fault.begin()
 			ctx, cancel := context.WithCancel(t.Context())
 			var people sync.WaitGroup

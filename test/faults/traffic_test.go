@@ -193,13 +193,14 @@ func (g *process) get(t testing.TB, c *http.Client, host, target, cookie string)
 }
 
 // disturbance measures how much longer one in a hundred requests takes while
-// something is wrong elsewhere. Quiet and disturbed spells take turns, and the
-// least difference counts: a neighbour on this machine makes it greater, and
-// nothing makes it less.
-func disturbance(t testing.TB, rounds int, spell time.Duration, rate int, send func(int) (int, error), disturb func() (settle func())) (more, p99 time.Duration, failed int, first string) {
+// something is wrong elsewhere. Quiet and disturbed spells take turns, a few
+// times or until the difference is under limit, and the least counts: a
+// neighbour on this machine makes it greater, and nothing makes it less.
+func disturbance(t testing.TB, limit time.Duration, rate int, send func(int) (int, error), disturb func() (settle func())) (more, p99 time.Duration, failed int, first string) {
 	t.Helper()
 	more, first = time.Hour, "none"
-	for range rounds {
+	spell := choose(time.Second, 5*time.Second)
+	for range 4 {
 		quiet := during(t, spell, rate, send)
 		settle := disturb()
 		under := during(t, spell, rate, send)
@@ -211,6 +212,9 @@ func disturbance(t testing.TB, rounds int, spell time.Duration, rate int, send f
 		}
 		if d := under.p99() - quiet.p99(); d < more {
 			more, p99 = d, under.p99()
+		}
+		if more < limit {
+			break
 		}
 	}
 	return max(more, 0), p99, failed, first

@@ -124,11 +124,11 @@ func signIn() []Guard {
 		}, {
 			Name: "a return code works once", Why: "what was overheard is spent (H2)",
 			File: "signin/arrive.go", Old: "sealed, err := d.Codes.Take(ctx, key)", New: "sealed, err := d.Codes.(interface {\n\t\tTake(context.Context, string) ([]byte, error)\n\t\tCreate(context.Context, string, []byte, time.Duration) (uint64, error)\n\t}).Take(ctx, key)\n\tif err == nil {\n\t\td.Codes.Create(ctx, key, sealed, codeLife)\n\t}",
-			Package: "signin", Test: "TestSignInReturnsToThePageAskedFor|TestLateReturn|TestReturnOfAnotherBrowser|TestReturnTwice",
+			Package: contract, Test: "TestReturnCode",
 		}, {
 			Name: "a return code is its host's", Why: "one host's cookie is not another's",
 			File: "signin/arrive.go", Old: " || c.Back.Journey.Host != at.Host {", New: " {",
-			Package: "signin", Test: "TestInjectedCode|TestReturnOfAnotherBrowser|TestReturnOnAnotherHost",
+			Package: contract, Test: "TestReturnCode",
 		}, {
 			Name: "an attempt is spent", Why: "one code is redeemed once (H2)",
 			File: "signin/callback.go", Old: "case errors.Is(err, store.ErrExists):\n\t\td.stray(w, r, at, st)\n\t\treturn\n", New: "case errors.Is(err, store.ErrExists):\n",

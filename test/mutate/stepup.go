@@ -10,7 +10,7 @@ func stepUp() []Guard {
 			Package: contract, Test: "TestHoldLimits",
 		}, {
 			Name: "size of a held request", Why: "half a body is never kept (K8; hospital A1)",
-			File: "proxy/hold.go", Old: "if !x.whole && !empty || int64(len(x.fullBody)) > x.need.KeepRequest {", New: "if !x.whole && !empty && false {",
+			File: "proxy/hold.go", Old: "!x.whole && !empty || int64(len(x.fullBody)) > x.need.KeepRequest {", New: "!x.whole && !empty && false {",
 			Package: contract, Test: "TestHoldLimits",
 		}, {
 			Name: "number of held requests", Why: "nobody fills the store (O4)",
@@ -69,7 +69,7 @@ func stepUp() []Guard {
 			Package: contract, Test: "TestEndedSessionOnASharedTablet",
 		}, {
 			Name: "asked to sign in anew after an end", Why: "or the next person is taken for the last",
-			File: "signin/judge.go", Old: "Login: j.EachTime || !j.NotBefore.IsZero() || ", New: "Login: j.EachTime || ",
+			File: "signin/judge.go", Old: "j.EachTime || !j.NotBefore.IsZero() || s", New: "j.EachTime || s",
 			Package: contract, Test: "TestEndedSessionOnASharedTablet",
 		}, {
 			Name: "a step-up goes through the application's host", Why: "whoever lures another into finishing a step-up gains nothing",

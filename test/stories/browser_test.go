@@ -110,6 +110,19 @@ func eval[T any](p *tab, expression string) T {
 	return v
 }
 
+// is reports whether a condition holds in the page that is there, or in the next
+// when that one is on its way out.
+func (p *tab) is(condition string) bool {
+	p.h.Helper()
+	var ok bool
+	eventually(p.h, "the page answers", func() (answered bool) {
+		var err error
+		ok, err = tryEval[bool](p, "Boolean("+condition+")")
+		return err == nil
+	})
+	return ok
+}
+
 // until waits until the condition, in script, holds in the page.
 func (p *tab) until(what, condition string) {
 	p.h.Helper()
@@ -237,16 +250,15 @@ func (p *tab) signIn(username string) {
 	p.h.Helper()
 	p.atLogin()
 	for range 2 {
-		p.h.Helper()
-		if eval[bool](p, `!!document.querySelector("#username")`) {
+		if p.is(`document.querySelector("#username")`) {
 			p.fill("#username", username)
 			p.fill("#password", "demo")
 		}
-		if eval[bool](p, `!!document.querySelector("#code")`) {
+		if p.is(`document.querySelector("#code")`) {
 			p.fill("#code", "123456")
 		}
 		p.follow("#signin")
-		if !eval[bool](p, fmt.Sprintf(`location.href.startsWith(%s) && !!document.querySelector("#code")`, quote(p.h.issuer))) {
+		if !p.is(fmt.Sprintf(`location.href.startsWith(%s) && document.querySelector("#code")`, quote(p.h.issuer))) {
 			return
 		}
 	}
@@ -308,7 +320,7 @@ func (p *tab) signOut() {
 	p.asked("confirm_sign_out")
 	p.picture("sign-out")
 	p.follow(`form[action="/.anteroom/logout"] button`)
-	if eval[bool](p, fmt.Sprintf(`location.href.startsWith(%s)`, quote(p.h.issuer))) {
+	if p.is(fmt.Sprintf(`location.href.startsWith(%s)`, quote(p.h.issuer))) {
 		p.follow(`button[value="yes"]`)
 	}
 	p.asked("signed_out")

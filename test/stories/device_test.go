@@ -99,11 +99,9 @@ func TestUnmanagedLaptop(t *testing.T) {
 					{"tess", []string{h.rx + "/appointments/3"}},
 				} {
 					p := h.browser(c.device).tab()
-					p.open(who.at[0])
-					p.signIn(who.name)
-					for _, at := range who.at {
+					for i, at := range who.at {
 						p.open(at)
-						if c.code != "" && at != who.at[0] { // the check is hard, so that the page before ended the session
+						if i == 0 || c.code != "" { // of a device with a name, the page before has ended the session: the check is hard
 							p.signIn(who.name)
 						}
 						code := p.text("#anteroom-code")

@@ -146,7 +146,7 @@ func TestSignOutAtTheProvider(t *testing.T) {
 		h.pharmacy.Forget()
 
 		away.open(endSession(h))
-		if eval[bool](away, `!!document.querySelector('button[value="yes"]')`) {
+		if away.is(`document.querySelector('button[value="yes"]')`) {
 			away.follow(`button[value="yes"]`)
 		}
 		eventually(h, "the session ended", func() bool { return p.session().Status == http.StatusUnauthorized })

@@ -1,0 +1,146 @@
+package faults_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestR14Collector has the collector swallow every span, and then go away.
+func TestR14Collector(t *testing.T) {
+	e := begin(t, "R14")
+	var hang atomic.Bool
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if hang.Load() {
+			<-r.Context().Done()
+		}
+	}))
+	t.Cleanup(func() { collector.CloseClientConnections(); collector.Close() })
+	g := start(t, setup{edit: patient("telemetry: {sample: 0.05}", "telemetry: {sample: 1, otlp: "+collector.URL+"}")})
+	cookie := cookieOf(g.signedIn(t), "ehr.test")
+	client := g.client(t, false, 32)
+	get := g.get(t, client, "ehr.test", "/chart", cookie)
+	during(t, time.Second, 200, get) // warms up
+	before := g.memory()
+	more, p99, failed, first := disturbance(t, 5*time.Millisecond, 200, get, func() func() {
+		hang.Store(true)
+		return func() { hang.Store(false); collector.CloseClientConnections() }
+	})
+	e.figure("collector hanging: p99 +%v to %v", round(more), round(p99))
+	e.must(failed == 0, "%d requests failed: %s", failed, first)
+	e.within(more, 5*time.Millisecond, "with a collector that hangs p99 rose by")
+
+	// More spans than have room, to one that hangs and to one that is gone.
+	hang.Store(true)
+	var sent atomic.Int64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for sent.Add(1) <= 6000 {
+				if _, err := get(0); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	grown := g.memory() - before
+	dropped := g.metric("anteroom_telemetry_dropped_total")
+	e.figure("6,000 more requests: memory +%d MiB, %d spans dropped and counted", grown>>20, int(dropped))
+	e.must(grown < 64<<20, "memory grew by %d MiB", grown>>20)
+	e.must(dropped > 0, "no span was counted as dropped")
+	collector.CloseClientConnections()
+	collector.Listener.Close()
+	y := during(t, time.Second, 200, get)
+	e.figure("collector gone: %d of %d requests failed", len(y.failed), y.total())
+	e.must(len(y.failed) == 0, "%d requests failed: %s", len(y.failed), y.first())
+}
+
+// TestR15Overload offers a gateway on one processor twice what it can do.
+func TestR15Overload(t *testing.T) {
+	e := begin(t, "R15")
+	const limit = 256 << 20
+	spell := choose(3*time.Second, 30*time.Second)
+	g := start(t, setup{env: []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", limit)}})
+	cookie := cookieOf(g.signedIn(t), "ehr.test")
+	// Streams on a few connections, so that what is refused is refused by the
+	// gateway and not by the number of connections from one address.
+	var clients []*http.Client
+	for range 48 {
+		clients = append(clients, g.client(t, true, 0))
+	}
+	one := func(i int) (int, error) {
+		a, err := call(t.Context(), clients[i%len(clients)], http.MethodGet, g.URL("ehr.test", "/chart"), cookie, nil)
+		if err == nil && a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") == "" {
+			err = fmt.Errorf("503 without Retry-After")
+		}
+		return a.status, err
+	}
+	// The peak: as many at once as keep it busy, each waiting for its answer.
+	var done atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for w := range 48 {
+		all.Go(func() {
+			for time.Since(began) < spell {
+				if status, err := one(w); err == nil && status == http.StatusOK {
+					done.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	peak := float64(done.Load()) / time.Since(began).Seconds()
+
+	watched := make(chan struct{})
+	var health []time.Duration
+	var most int64
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case <-watched:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			asked := time.Now()
+			resp, err := prompt.Get("http://" + g.admin + "/healthz")
+			if err != nil {
+				t.Errorf("healthz under load: %v", err)
+				continue
+			}
+			resp.Body.Close()
+			health = append(health, time.Since(asked))
+			most = max(most, g.memory())
+		}
+	})
+	began = time.Now()
+	y := during(t, spell, int(2*peak), one)
+	took := time.Since(began)
+	close(watched)
+	watching.Wait()
+	goodput := float64(y.codes[http.StatusOK]) / took.Seconds()
+	e.figure("peak %.0f/s, offered %.0f/s: goodput %.0f/s (%.0f %%), p99 %v", peak, 2*peak, goodput, 100*goodput/peak, round(y.p99()))
+	e.figure("%d told 503 to come again, %d lost", y.codes[http.StatusServiceUnavailable], len(y.failed))
+	e.figure("health after %v, memory %d MiB of %d", round(quantile(health, .99)), most>>20, limit>>20)
+	if goodput < .8*peak {
+		e.unkept("goodput fell to %.0f %% of the peak; the load and the backend share this machine's processors with the gateway", 100*goodput/peak)
+	}
+	if y.codes[http.StatusServiceUnavailable] == 0 {
+		e.unkept("nobody is told 503: all of them queue")
+	}
+	if h := quantile(health, .99); h >= 100*time.Millisecond {
+		e.unkept("health took %v", round(h))
+	}
+	e.must(most < limit+limit/4, "memory grew to %d MiB with a limit of %d", most>>20, limit>>20)
+	// And it is over when it is over.
+	calm := during(t, time.Second, 50, one)
+	e.must(len(calm.failed) == 0 && calm.codes[http.StatusOK] == calm.total(), "after the overload: %v, %s", calm.codes, calm.first())
+}

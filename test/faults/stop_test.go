@@ -1,0 +1,102 @@
+package faults_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// TestR3Stop asks a busy gateway to end: it must be unready first, serve on for
+// its grace, let what is under way finish, and tell WebSockets.
+func TestR3Stop(t *testing.T) {
+	e := begin(t, "R3")
+	inFlight := choose(7*time.Second, 28*time.Second) // ends after the grace
+	g := start(t, setup{args: []string{"--grace", "5s"}, edit: patient("timeout: 5s", "timeout: 60s")})
+	g.Backend.Handle(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Upgrade") != "":
+			echo(w, r)
+		case r.URL.Path == "/slow":
+			time.Sleep(inFlight)
+			fmt.Fprint(w, "whole")
+		default:
+			fmt.Fprint(w, "quick")
+		}
+	})
+	cookie := cookieOf(g.signedIn(t), "ehr.test")
+	client := g.client(t, false, 16)
+	var open []*websocket.Conn
+	for range 20 {
+		open = append(open, dialEcho(t, g, cookie))
+	}
+	var (
+		all    sync.WaitGroup
+		mu     sync.Mutex
+		whole  int
+		codes  = make(map[websocket.StatusCode]int)
+		closed []time.Duration
+	)
+	for range 5 {
+		all.Go(func() {
+			a, err := call(t.Context(), client, http.MethodGet, g.URL("ehr.test", "/slow"), cookie, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil && a.body == "whole" {
+				whole++
+			} else {
+				t.Errorf("a request under way: %d %v", a.status, err)
+			}
+		})
+	}
+	eventually(t, 5*time.Second, "the slow requests to be under way", func() bool {
+		n := 0
+		for _, r := range g.Backend.Requests() {
+			if r.Target == "/slow" {
+				n++
+			}
+		}
+		return n == 5
+	})
+	asked := time.Now()
+	for _, c := range open {
+		all.Go(func() {
+			_, _, err := c.Read(t.Context())
+			mu.Lock()
+			defer mu.Unlock()
+			closed = append(closed, time.Since(asked))
+			var told websocket.CloseError
+			if errors.As(err, &told) {
+				codes[told.Code]++
+			} else {
+				codes[websocket.StatusAbnormalClosure]++
+			}
+		})
+	}
+	g.signal(syscall.SIGTERM)
+	unready := eventually(t, 5*time.Second, "the gateway to be unready", func() bool { return g.ready() == http.StatusServiceUnavailable })
+	y := during(t, 4*time.Second-time.Since(asked), 100, g.get(t, client, "ehr.test", "/quick", cookie))
+	all.Wait()
+	<-g.exited
+	ended := time.Since(asked)
+	e.figure("unready %v after SIGTERM", round(unready))
+	e.figure("%d of %d new requests served in the grace", y.total()-len(y.failed), y.total())
+	e.figure("%d of 5 requests under way for %v finished", whole, inFlight)
+	e.figure("%d of 20 WebSockets closed by 1001, the first after %v, the last after %v", codes[websocket.StatusGoingAway], round(quantile(closed, 0)), round(quantile(closed, 1)))
+	e.figure("ended after %v by itself: %v", round(ended), g.ended == nil)
+	e.must(len(y.failed) == 0, "%d requests were refused in the grace: %s", len(y.failed), y.first())
+	e.must(whole == 5, "%d of 5 requests under way were cut", 5-whole)
+	e.must(g.ended == nil, "ended by %v", g.ended)
+	e.within(unready, 500*time.Millisecond, "to be unready took")
+	if n := codes[websocket.StatusGoingAway]; n < 20 {
+		e.unkept("%d of 20 WebSockets end without a close frame: the gateway carries bytes and writes no frames", 20-n)
+	} else if quantile(closed, 1)-quantile(closed, 0) < 100*time.Millisecond {
+		e.unkept("all WebSockets close in the same moment, without jitter")
+	}
+	e.unkept("there is no socket hand-over: between the old process and the next, connections are refused")
+}
