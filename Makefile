@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 20s
 
-.PHONY: all build run test unit stories check mutate bench fuzz golden image clean
+.PHONY: all build run test unit check mutate bench fuzz golden image clean
 
 all: build
 
@@ -44,6 +44,7 @@ fuzz: ## every fuzz test in turn, $(FUZZTIME) each
 
 golden: ## rewrites the golden files; read the difference before you commit it
 	$(GO) test ./pages ./audit ./inject -update
+	$(GO) test ./config -run TestDocs -update
 
 image: ## the container image, by any builder that reads a Dockerfile
 	docker build -t anteroom:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .

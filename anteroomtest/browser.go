@@ -223,7 +223,11 @@ func (p *Page) ReleaseForm() (action, token string) {
 
 // Link returns where the link with this id leads.
 func (p *Page) Link(id string) string {
-	return attr(regexp.MustCompile(`<a[^>]*id="`+id+`"[^>]*>`).FindString(p.Body), "href")
+	tag := regexp.MustCompile(`<a[^>]*id="` + id + `"[^>]*>`).FindString(p.Body)
+	if strings.Contains(tag, ` href=""`) {
+		return p.URL.String()
+	}
+	return attr(tag, "href")
 }
 
 // Text returns what the element with this id says.

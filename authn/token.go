@@ -120,7 +120,10 @@ func (p *Provider) addressed(c claims) error {
 	return nil
 }
 
-// timely checks iat, exp and nbf and returns iat.
+// timely checks iat, exp and nbf and returns iat. A provider that dates iat back
+// on purpose, so that slow clocks take its tokens, says so by an nbf of the same
+// moment (Microsoft Entra does, by five minutes); up to maxAge of that is no
+// difference of clocks.
 func (p *Provider) timely(c claims) (time.Time, error) {
 	now := p.now()
 	issued, err := c.when("iat")
@@ -142,7 +145,7 @@ func (p *Provider) timely(c claims) (time.Time, error) {
 		return time.Time{}, &ClaimError{Claim: "iat", Want: "the time it was issued"}
 	case expires.IsZero():
 		return time.Time{}, &ClaimError{Claim: "exp", Want: "the time it expires"}
-	case ahead > skew, ahead <= -maxAge, expired && ahead < -skew:
+	case ahead > skew, ahead <= -maxAge, ahead < -skew && (expired || !notBefore.Equal(issued)):
 		return time.Time{}, &SkewError{By: ahead} // it was made a moment ago, so it is the clocks that differ
 	case expired:
 		return time.Time{}, &ClaimError{Claim: "exp", Got: stamp(expires), Want: "a time to come"}

@@ -63,7 +63,9 @@ func compare(name string, all []contender, inFlight, rounds int, d time.Duration
 }
 
 func once(p *process, on *crowd, d time.Duration) (round, error) {
+	first := p.objects()
 	objects := p.objects()
+	asking := objects - first // objects that the question itself makes
 	before, err := p.cpu()
 	if err != nil {
 		return round{}, err
@@ -83,7 +85,7 @@ func once(p *process, on *crowd, d time.Duration) (round, error) {
 	r := round{CPU: micros(after-before) / n, Rate: n / elapsed.Seconds(), P50: micros(at(took, .5)), P99: micros(at(took, .99))}
 	r.Calls = (p.calls() - calls) / n
 	if objects > 0 {
-		r.Objects = (p.objects() - objects) / n
+		r.Objects = (p.objects() - objects - asking) / n
 	}
 	return r, nil
 }

@@ -15,6 +15,7 @@ const (
 	DeviceBlocked                // the device fails its profile
 	DeviceChanged                // the session moved to another device
 	NotAllowed                   // the role is missing
+	Foreign                      // another site's page, or a script, may not ask this
 	StepUpFailed                 // the provider did not prove what the rule asks
 	SignInFailed                 // the provider refused, or its answer was wrong
 	SignInExpired                // the answer belongs to no sign-in in progress
@@ -54,11 +55,16 @@ func Kinds() []Kind {
 // String returns the kind's name in snake case.
 func (k Kind) String() string { return wordsOf(k).name }
 
+// Here, as a link, leads to the address that a page is the answer to, without
+// saying it once more: it may name a patient.
+const Here = "."
+
 // A Page is what one person is told. Fields that a kind has no use for are
 // ignored; text is shown as text, whatever it holds.
 //
 // Links (Continue, Cancel, SignOut and the release's Action) are shown only
-// when they are an absolute https or http URL, or begin with a single slash.
+// when they are an absolute https or http URL, begin with a single slash, or
+// are [Here].
 type Page struct {
 	Kind      Kind
 	Status    int    // 0: the kind's own

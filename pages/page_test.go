@@ -229,6 +229,26 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
+func TestNamesCannotMoveTheTextAroundThem(t *testing.T) {
+	w := write(t, pages.Page{Kind: pages.StepUp, Who: "\u202eNora\x1b[2J\r\n\u2066Lind\u200d\u00c5", Continue: "/x"})
+	if body := w.Body.String(); !strings.Contains(body, "<strong>Nora[2JLind\u200d\u00c5</strong>") {
+		t.Errorf("the name is shown as %q", body[strings.Index(body, "<strong>"):][:60])
+	}
+}
+
+func TestHereIsALinkWithoutAnAddress(t *testing.T) {
+	for _, n := range elements(t, write(t, pages.Page{Kind: pages.BackendDown, Continue: pages.Here, Cancel: "/"}).Body.String()) {
+		if attr(n, "id") == "anteroom-continue" {
+			for _, a := range n.Attr {
+				if a.Key == "href" && a.Val == "" {
+					return
+				}
+			}
+		}
+	}
+	t.Error("no link to the page's own address")
+}
+
 func TestHeaders(t *testing.T) {
 	const policy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 	for _, k := range pages.Kinds() {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 //go:embed page.html
@@ -127,6 +128,7 @@ func (s *Site) Write(w http.ResponseWriter, p Page) {
 }
 
 func (s *Site) view(p Page) view {
+	p.Who = strings.Map(printed, p.Who)
 	words := adapt(p)
 	v := view{
 		Page:     p,
@@ -169,6 +171,15 @@ func (s *Site) view(p Page) view {
 	return v
 }
 
+// printed drops what a name may hold that is no letter of it and moves the
+// text around it: control characters, and those that turn its direction.
+func printed(r rune) rune {
+	if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+		return -1
+	}
+	return r
+}
+
 func orDefault(s, otherwise string) string {
 	if s == "" {
 		return otherwise
@@ -181,6 +192,9 @@ func orDefault(s, otherwise string) string {
 // quotes and brackets of the URL, and a held request goes to the URL it was
 // sent to, not to an equivalent one.
 func attribute(name, link string) template.HTMLAttr {
+	if link == Here {
+		return template.HTMLAttr(name + `=""`)
+	}
 	if link = safeLink(link); link == "" {
 		return ""
 	}

@@ -53,6 +53,10 @@ var table = [kindCount]words{
 	NotAllowed: {name: "not_allowed", code: string(access.NoRole), status: http.StatusForbidden, icon: "stop", tone: "stop",
 		head: "This isn't open to you",
 		next: "Go back", back: "Go back"},
+	Foreign: {name: "foreign", code: "not_allowed", status: http.StatusForbidden, icon: "stop", tone: "stop",
+		head: "This didn't come from the application",
+		lead: []string{"Nothing was sent. Open the application itself and do it there.", "If this happens again, tell the service desk."},
+		next: "Open the application", back: "Go back"},
 	StepUpFailed: {name: "step_up_failed", code: "step_up_failed", status: http.StatusForbidden, icon: "key", tone: "stop",
 		head: "We couldn't confirm it's you",
 		next: "Try again", back: "Go back"},
@@ -165,6 +169,10 @@ func adapt(p Page) words {
 	case SessionEnded, DeviceChanged:
 		if p.Held {
 			w.lead = append(append([]string(nil), w.lead...), kept(true))
+		}
+	case Release:
+		if p.Rule != "" {
+			w.head += ": " + p.Rule
 		}
 	case NotAllowed:
 		w.lead = []string{"Your role doesn't include this page.", "If you need it for your work, ask for the right role."}

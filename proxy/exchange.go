@@ -118,7 +118,7 @@ func (x *exchange) admit() *refusal {
 	}
 	x.pace()
 	if isServiceWorker(r) && !x.route.ServiceWorkers {
-		return refuse(notAllowed, "service worker")
+		return refuse(foreign, "service worker")
 	}
 	return x.checkUpgrade()
 }
@@ -140,7 +140,7 @@ func (x *exchange) unwrap() *refusal {
 		return nil // the application's own
 	}
 	if !fromOrigin(r, x.state.origin(x.req.Host), nil) {
-		return refuse(notAllowed, "origin of a release")
+		return refuse(foreign, "origin of a release")
 	}
 	held, err := x.g.Held.Redeem(x.background(), token)
 	switch {

@@ -396,9 +396,11 @@ func (x *exchange) failed(err error) {
 	}
 	k := backendDown
 	var timeout net.Error
+	dial, isDial := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, errBackendAuth):
 		k = backendAuth
+	case isDial && dial.Op == "dial": // also one that swallows packets: it was never there to be slow
 	case errors.As(err, &timeout) && timeout.Timeout():
 		k = backendSlow
 	}

@@ -74,7 +74,7 @@ func (p *parts) Done(string, access.Decision, int, time.Duration, time.Duration)
 func (p *parts) Observed(string, access.Observation)                             {}
 func (p *parts) HeadersDropped(int)                                              {}
 func (p *parts) Security(string)                                                 {}
-func (p *parts) Limited(string)                                                 {}
+func (p *parts) Limited(string)                                                  {}
 func (p *parts) AuditFailed()                                                    { p.note("audit failed") }
 func (p *parts) Streams(int)                                                     {}
 func (p *parts) Value(string, access.Grant, access.Posture) string               { return "" }

@@ -18,7 +18,7 @@ var heldHeaders = []string{"Content-Type", "Content-Encoding", "Content-Language
 func (x *exchange) hold(d access.Decision) {
 	if !fromOrigin(x.r, x.state.origin(x.req.Host), x.route.Origins) {
 		x.security("hold_foreign_origin")
-		x.say(answers[notAllowed], d.Rule, nil)
+		x.say(answers[foreign], d.Rule, nil)
 		return
 	}
 	if no := x.readBody(x.need.KeepRequest); no != nil {

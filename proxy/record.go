@@ -135,7 +135,7 @@ func (x *exchange) preflight() {
 		return
 	}
 	if !ok {
-		x.say(answers[notAllowed], "", nil)
+		x.say(answers[foreign], "", nil)
 		return
 	}
 	h := x.w.Header()

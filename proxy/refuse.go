@@ -24,6 +24,7 @@ const (
 	busy
 	tooSlow
 	notAllowed
+	foreign // from a page or a script that may not ask this
 	upgradeRequired
 	alreadySent
 	cannotRecord
@@ -52,6 +53,7 @@ var answers = map[kind]answer{
 	busy:             {http.StatusServiceUnavailable, "too_many", pages.Busy},
 	tooSlow:          {http.StatusRequestTimeout, "request_timeout", pages.BadRequest},
 	notAllowed:       {http.StatusForbidden, "not_allowed", pages.NotAllowed},
+	foreign:          {http.StatusForbidden, "not_allowed", pages.Foreign},
 	upgradeRequired:  {http.StatusUpgradeRequired, "bad_request", pages.BadRequest},
 	alreadySent:      {http.StatusConflict, "once_used", pages.AlreadySent},
 	cannotRecord:     {http.StatusServiceUnavailable, "cannot_record", pages.CannotRecord},
@@ -77,7 +79,7 @@ func (x *exchange) refuse(no *refusal) {
 	switch no.kind {
 	case alreadySent:
 		x.decision.Reason = access.OnceUsed
-	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, headersTooLarge, tooMany, tooSlow, notAllowed, unavailable:
+	case wrongHost, noRoute, methodNotAllowed, tooLarge, tooLargeToHold, headersTooLarge, tooMany, tooSlow, notAllowed, foreign, unavailable:
 		x.decision.Reason = access.Reason(a.code)
 	}
 	switch no.kind {
@@ -127,15 +129,14 @@ func (x *exchange) say(a answer, rule string, more func(*pages.Page)) {
 // the same address where asking again may help and does nothing twice, and to
 // the route's front page; never from a page to itself by the name of another.
 func (x *exchange) ways(k pages.Kind) (onward, back string) {
-	origin := x.state.origin(x.req.Host)
-	here, front := origin+x.req.Target(), origin+x.front()
-	if here == front && x.r.Method == http.MethodGet {
+	front := x.state.origin(x.req.Host) + x.front()
+	if x.req.Target() == x.front() && x.r.Method == http.MethodGet {
 		front = ""
 	}
 	switch k {
 	case pages.TooMany, pages.Busy, pages.CannotRecord, pages.BackendDown, pages.BackendSlow, pages.Unavailable:
 		if x.r.Method == http.MethodGet {
-			return here, front
+			return pages.Here, front
 		}
 		return "", front
 	}
@@ -201,7 +202,7 @@ func (x *exchange) deviceBlocked(d access.Decision) {
 	}
 	p := pages.Page{Kind: pages.DeviceBlocked, Status: http.StatusForbidden, Code: string(d.Reason), Failed: d.Failed, Platform: x.posture.Platform}
 	if x.r.Method == http.MethodGet {
-		p.Continue = x.state.origin(x.req.Host) + x.req.Target()
+		p.Continue = pages.Here
 	}
 	x.page(p)
 }

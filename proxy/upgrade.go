@@ -35,7 +35,7 @@ func (x *exchange) checkUpgrade() *refusal {
 	// has an Origin (section 4.1), and nothing else stops another site's script.
 	if origin := h["Origin"]; len(origin) != 1 || origin[0] != x.state.origin(x.req.Host) && !listed(origin[0], x.route.Origins) {
 		x.security("websocket_origin")
-		return refuse(notAllowed, "websocket origin")
+		return refuse(foreign, "websocket origin")
 	}
 	return nil
 }

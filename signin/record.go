@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/pages"
@@ -29,8 +30,17 @@ func (d *Desk) record(ctx context.Context, r *http.Request, at Place, e entry) e
 		Host: host, Route: e.journey.Route, Rule: e.journey.Rule,
 		Method: r.Method, Path: r.URL.Path,
 		Session: e.session, Posture: at.Device,
-		SourceIP: at.SourceIP, RequestID: at.RequestID,
+		SourceIP: at.SourceIP, RequestID: at.RequestID, TraceID: traceOf(e.journey.Traceparent),
 	}, true)
+}
+
+// traceOf returns the trace of the request that a journey began with, which its
+// spans are linked to; "" when there is none.
+func traceOf(traceparent string) string {
+	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
 }
 
 // note records what has already come to pass, or a refusal: nothing hangs on

@@ -40,7 +40,7 @@ records itself are listed), 1 with the first record that is wrong.`,
 	trail := trailFlag(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "as JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		dir, err := trail(args)
+		dir, _, err := trail(args)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func searchCommand() *cobra.Command {
 	f.IntVar(&q.Limit, "limit", 0, "at most so many records; 0: all")
 	asJSON := f.Bool("json", false, "the records as they stand, one a line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		dir, err := trail(args)
+		dir, zone, err := trail(args)
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func searchCommand() *cobra.Command {
 			if *asJSON {
 				_, err = fmt.Fprintf(out, "%s\n", line.Raw)
 			} else {
-				err = audit.WriteLine(out, line.Record, time.Local)
+				err = audit.WriteLine(out, line.Record, zone)
 			}
 			if err != nil {
 				return err
@@ -143,21 +143,22 @@ func searchCommand() *cobra.Command {
 }
 
 // trailFlag adds -c, and returns a function that says which audit directory is
-// meant: the one argument, or that of the gateway which the file configures.
-func trailFlag(cmd *cobra.Command) func(args []string) (string, error) {
+// meant: the one argument, or that of the gateway which the file
+// configures; and the zone that its times are shown in.
+func trailFlag(cmd *cobra.Command) func(args []string) (string, *time.Location, error) {
 	file := cmd.Flags().StringP("config", "c", "", "configuration file of the gateway whose trail it is, in place of DIR")
-	return func(args []string) (string, error) {
+	return func(args []string) (string, *time.Location, error) {
 		switch {
 		case len(args) == 1 && *file == "":
-			return args[0], nil
+			return args[0], time.Local, nil
 		case len(args) > 0 || *file == "":
-			return "", usageError{errors.New("want DIR, the audit directory, or -c FILE")}
+			return "", nil, usageError{errors.New("want DIR, the audit directory, or -c FILE")}
 		}
 		l, err := load(*file)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		return filepath.Join(l.Config.Gateway.DataDir, "audit"), nil
+		return filepath.Join(l.Config.Gateway.DataDir, "audit"), l.Config.Gateway.TimeZone, nil
 	}
 }
 

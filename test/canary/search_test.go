@@ -82,7 +82,9 @@ func (m *marks) must(t *testing.T, what string) mark {
 // which text it is.
 func (m *marks) search(t *testing.T, where place, name string, text []byte) {
 	t.Helper()
+	text = bytes.ReplaceAll(text, make([]byte, 64), nil) // files that are laid out before they are filled
 	lower := bytes.ToLower(text)
+	println(name, len(text), len(m.list()))
 	for _, k := range m.list() {
 		if k.may&where != 0 {
 			continue

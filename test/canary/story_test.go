@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -210,11 +211,13 @@ func (s *story) watch(p *anteroomtest.Page) {
 			}
 		}
 	}
-	if _, token := p.ReleaseForm(); token != "" {
+	body := p.Body
+	if action, token := p.ReleaseForm(); token != "" {
 		s.add("a release token", token, page)
+		body = strings.ReplaceAll(body, html.EscapeString(action), "") // where the form has to go
 	}
 	if strings.HasSuffix(p.URL.Hostname(), ".test") && p.Header.Get("X-Backend") == "" {
-		s.own = append(s.own, own{fmt.Sprintf("%d of %s%s", p.Status, p.URL.Host, p.URL.EscapedPath()), p.Body})
+		s.own = append(s.own, own{fmt.Sprintf("%d of %s%s", p.Status, p.URL.Host, p.URL.EscapedPath()), body})
 	}
 }
 

@@ -103,7 +103,8 @@ func TestHeaderNames(t *testing.T) {
 		lines.WriteString(n + ": forged\r\n")
 	}
 	before := g.Metric("anteroom_headers_dropped_total")
-	resp := send(t, g, "ehr.test", "GET /chart/1 HTTP/1.1\r\nHost: ehr.test:"+g.Port+"\r\n"+cookieLine(b, "ehr.test")+lines.String()+"X-App-Header: kept\r\n\r\n")
+	resp := send(t, g, "ehr.test", "GET /chart/1 HTTP/1.1\r\nHost: ehr.test:"+g.Port+"\r\n"+cookieLine(b, "ehr.test")+lines.String()+
+		"Traceparent: forged\r\nTracestate: forged=1\r\nBaggage: forged=1\r\nX-B3-Traceid: forged\r\nB3: forged\r\nTe: trailers, forged\r\nX-App-Header: kept\r\n\r\n")
 	if resp == nil || resp.StatusCode != 200 {
 		t.Fatalf("answered %v", resp)
 	}

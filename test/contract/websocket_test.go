@@ -172,7 +172,9 @@ func stream(w http.ResponseWriter, r *http.Request) {
 // first event is there.
 func listen(t *testing.T, g *anteroomtest.Gateway, b *anteroomtest.Browser, host string) io.Reader {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", g.URL(host, "/events"), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", g.URL(host, "/events"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

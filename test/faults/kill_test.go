@@ -45,6 +45,7 @@ func TestR4Kill(t *testing.T) {
 	defer all.Wait()
 	defer cancel()
 	for i := range workers {
+		g.Provider.Person(nurse(i))
 		b := g.signedIn(t)
 		alive = append(alive, b)
 		cookie := cookieOf(b, "ehr.test")
@@ -72,6 +73,7 @@ func TestR4Kill(t *testing.T) {
 	for round := range kills {
 		up.Store(true)
 		time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+		g.Provider.Person(nurse(workers + round))
 		alive = append(alive, g.signedIn(t))
 		if round%2 == 0 {
 			leaver := alive[workers+rand.IntN(len(alive)-workers)]
@@ -141,6 +143,14 @@ func TestR4Kill(t *testing.T) {
 	e.within(quantile(ready, .5), 2*time.Second, "ready again after")
 }
 
+// nurse returns a nurse like nora, but of her own number: one person has only
+// so many sessions.
+func nurse(n int) anteroomtest.Person {
+	p := anteroomtest.Nora
+	p.Sub, p.Username = fmt.Sprint("nurse-", n), fmt.Sprint("nurse", n)
+	return p
+}
+
 func deleteBrowser(from []*anteroomtest.Browser, b *anteroomtest.Browser) []*anteroomtest.Browser {
 	var rest []*anteroomtest.Browser
 	for _, x := range from {
@@ -151,7 +161,7 @@ func deleteBrowser(from []*anteroomtest.Browser, b *anteroomtest.Browser) []*ant
 	return rest
 }
 
-// plant puts n sessions of nora's into the store of a gateway that does not run
+// plant puts sessions of n people into the store of a gateway that does not run
 // yet, and returns the cookies of some of them for ehr.test.
 func plant(t testing.TB, g *process, n int) []string {
 	t.Helper()
@@ -192,8 +202,10 @@ func plant(t testing.TB, g *process, n int) []string {
 	)
 	for range 64 {
 		all.Go(func() {
-			for next.Add(1) <= int64(n) {
-				_, c, err := k.Begin(t.Context(), begun, "ehr.test")
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				one := begun
+				one.Authn.Subject.Sub = fmt.Sprint("planted-", i)
+				_, c, err := k.Begin(t.Context(), one, "ehr.test")
 				if err != nil {
 					t.Error(err)
 					return

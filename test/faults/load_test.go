@@ -68,7 +68,9 @@ func TestR15Overload(t *testing.T) {
 	e := begin(t, "R15")
 	const limit = 256 << 20
 	spell := choose(3*time.Second, 30*time.Second)
-	g := start(t, setup{env: []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", limit)}})
+	const inFlight = 256 // what one processor does in a quarter of a second; the default is for a server
+	g := start(t, setup{env: []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", limit)},
+		edit: patient("limits:\n", fmt.Sprintf("limits:\n  in_flight: %d\n", inFlight))})
 	cookie := cookieOf(g.signedIn(t), "ehr.test")
 	// Streams on a few connections, so that what is refused is refused by the
 	// gateway and not by the number of connections from one address.
@@ -127,6 +129,7 @@ func TestR15Overload(t *testing.T) {
 	close(watched)
 	watching.Wait()
 	goodput := float64(y.codes[http.StatusOK]) / took.Seconds()
+	e.figure("one processor, in_flight %d", inFlight)
 	e.figure("peak %.0f/s, offered %.0f/s: goodput %.0f/s (%.0f %%), p99 %v", peak, 2*peak, goodput, 100*goodput/peak, round(y.p99()))
 	e.figure("%d told 503 to come again, %d lost", y.codes[http.StatusServiceUnavailable], len(y.failed))
 	e.figure("health after %v, memory %d MiB of %d", round(quantile(health, .99)), most>>20, limit>>20)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +67,7 @@ func start(t testing.TB, s setup) *process {
 	g.Port = freePort(t)
 	g.Address, g.admin = "127.0.0.1:"+g.Port, "127.0.0.1:"+freePort(t)
 	g.text = strings.NewReplacer("admin_listen: 127.0.0.1:0", "admin_listen: "+g.admin, "listen: 127.0.0.1:0", "listen: "+g.Address).Replace(g.text)
+	g.text = limits.ReplaceAllLiteralString(g.text, loads)
 	if s.edit != nil {
 		g.text = s.edit(g.text)
 	}
@@ -92,6 +94,14 @@ func start(t testing.TB, s setup) *process {
 	g.launch()
 	return g
 }
+
+// Loads come from one address, and some of them from one session.
+var limits = regexp.MustCompile(`(?m)^limits: .*$`)
+
+const loads = `limits:
+  requests_per_session: {per_second: 100000, burst: 100000}
+  requests_per_address: {per_second: 100000, burst: 100000}
+  sign_ins_per_address: {per_minute: 100000, burst: 100000}`
 
 // freePort returns a port that nothing listens on now, and that no outgoing
 // connection is given while the gateway is down.

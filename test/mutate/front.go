@@ -28,7 +28,7 @@ func front() []Guard {
 		}, {
 			Name: "headers that the gateway alone reads", Why: "baggage and trace state of strangers go no further (P3)",
 			File: "proxy/headers.go", Old: "for _, name := range consumed {", New: "for _, name := range consumed[:0] {",
-			Package: contract, Test: "TestToTheBackend",
+			Package: contract, Test: "TestHeaderNames",
 		}, {
 			Name: "trailers", Why: "a trailer is a header that comes late (A9)",
 			File: "proxy/exchange.go", Old: "\tr.Trailer = nil\n", New: "",

@@ -44,18 +44,18 @@ func TestBlockedDevice(t *testing.T) {
 			p.enter("nora", h.rx+"/orders")
 			h.pharmacy.Forget()
 			p.hold(c.device)
-			p.open(h.rx + "/orders/7?patient=77")
+			p.open(h.rx + "/orders/7?patient=mrn-4711")
 			p.asked(c.code)
 			p.picture("blocked-" + strings.ReplaceAll(c.name, " ", "-"))
 			p.says(append(c.words, "Service desk, extension 4000")...)
-			if text := p.text("body"); strings.Contains(text, "77") || strings.Contains(text, "X-Mdm") || strings.Contains(text, "compromised") {
+			if text := p.text("body"); strings.Contains(text, "mrn-4711") || strings.Contains(text, "X-Mdm") || strings.Contains(text, "compromised") {
 				h.Errorf("%s: the page says more than its person needs:\n%s", c.name, text)
 			}
 			untouched(h, c.name)
 
 			if c.ends { // signed out for good: the device has to be trusted again first
 				p.hold(compliant())
-				p.open(h.rx + "/orders/7?patient=77")
+				p.open(h.rx + "/orders/7?patient=mrn-4711")
 				p.atLogin()
 				continue
 			}
@@ -65,11 +65,11 @@ func TestBlockedDevice(t *testing.T) {
 				h.Errorf("%s: a script's POST is answered %d %s", c.name, a.Status, a.Body)
 			}
 			untouched(h, c.name)
-			p.open(h.rx + "/orders/7?patient=77")
+			p.open(h.rx + "/orders/7?patient=mrn-4711")
 			p.asked(c.code)
 			p.hold(compliant())
 			p.follow("#anteroom-continue")
-			p.at(h.rx + "/orders/7?patient=77")
+			p.at(h.rx + "/orders/7?patient=mrn-4711")
 			p.see("#amend")
 		}
 	})
