@@ -16,10 +16,15 @@ type advice struct {
 	hard  bool
 }
 
-// advise turns failed checks into advice, hard ones first, each text once.
+// advise turns failed checks into advice, hard ones first, each text once; when
+// one settles the matter, that one alone.
 func advise(failed []access.Failure, platform access.Platform) []advice {
 	var all []advice
+	settled := slices.ContainsFunc(failed, settles)
 	for _, f := range failed {
+		if settled && !settles(f) {
+			continue
+		}
 		a := adviceOn(f, platform)
 		a.hard = f.Hard
 		i := slices.IndexFunc(all, func(b advice) bool { return b.Text == a.Text })
@@ -39,6 +44,12 @@ func advise(failed []access.Failure, platform access.Platform) []advice {
 		return 1
 	})
 	return all
+}
+
+// settles reports whether f alone keeps the device out, so that nobody needs
+// to hear what else it lacks.
+func settles(f access.Failure) bool {
+	return !f.Missing() && (f.Fact == string(access.Compromised) || f.Fact == string(access.Lost) || f.Fact == string(access.Managed))
 }
 
 // final reports whether the device must not be tried again by its user.

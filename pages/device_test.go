@@ -56,12 +56,25 @@ func TestHardFailuresComeFirst(t *testing.T) {
 	p := pages.Page{Kind: pages.DeviceBlocked, Platform: "ipados", Failed: []access.Failure{
 		{Fact: "os_version", Have: "18.5", Want: "18.7.3"},
 		{Fact: "checked_in_at", Have: "75h0m0s"},
-		{Fact: "managed", Have: "false", Hard: true},
+		{Fact: "encrypted", Have: "false", Want: "true", Hard: true},
 	}}
 	text := plain(write(t, p).Body.String())
-	hard, soft, last := strings.Index(text, "hospital-managed"), strings.Index(text, "is on 18.5"), strings.Index(text, "reported in")
+	hard, soft, last := strings.Index(text, "isn't encrypted"), strings.Index(text, "is on 18.5"), strings.Index(text, "reported in")
 	if hard < 0 || soft < hard || last < soft {
 		t.Errorf("order is hard %d, soft %d, %d: %s", hard, soft, last, text)
+	}
+}
+
+// Whoever must change the device need not hear how to update it.
+func TestWhatSettlesTheMatterStandsAlone(t *testing.T) {
+	for _, f := range []access.Failure{
+		{Fact: "managed", Have: "false", Hard: true}, {Fact: "lost", Have: "true", Hard: true}, {Fact: "compromised", Have: "true"},
+	} {
+		p := pages.Page{Kind: pages.DeviceBlocked, Platform: "windows", Failed: []access.Failure{f, {Fact: "platform"}, {Fact: "checked_in_at"}}}
+		text := plain(write(t, p).Body.String())
+		if strings.Contains(text, "This kind of device") || strings.Contains(text, "reported in") {
+			t.Errorf("%s: %s", f.Fact, text)
+		}
 	}
 }
 

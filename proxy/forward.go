@@ -208,8 +208,9 @@ func (x *exchange) rewrite(out *http.Request, grant access.Grant) {
 		h[name] = lines[len(lines)-1 : len(lines) : len(lines)]
 	}
 	delete(h, "Te")
+	cookies := h["Cookie"] // as they came
 	delete(h, "Cookie")
-	if c := cookiesFor(x.r.Header["Cookie"], x.present(), x.realm()); c != "" {
+	if c := cookiesFor(cookies, x.present(), x.realm()); c != "" {
 		set("Cookie", c)
 	}
 	if !b.ForwardAuthorization {

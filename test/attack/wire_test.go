@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -177,7 +177,7 @@ func cookieLine(cookie string) string {
 
 // plain sends text and reads so many answers; it waits for the end of the
 // connection where the last of them promises it, or there is none.
-func plain(c *tls.Conn, text string, answers int) (*answer, error) {
+func plain(c net.Conn, text string, answers int) (*answer, error) {
 	written := make(chan error, 1)
 	go func() { _, err := io.WriteString(c, text); written <- err }()
 	a := &answer{}
@@ -215,11 +215,8 @@ func plain(c *tls.Conn, text string, answers int) (*answer, error) {
 }
 
 // framed sends r as HTTP/2 frames and reads until its stream or the connection ends.
-func framed(c *tls.Conn, r request, swap *strings.Replacer, cookie string) (*answer, error) {
+func framed(c net.Conn, r request, swap *strings.Replacer, cookie string) (*answer, error) {
 	a := &answer{http2: true, header: http.Header{}}
-	if c.ConnectionState().NegotiatedProtocol != "h2" {
-		return a, errors.New("no HTTP/2")
-	}
 	var out bytes.Buffer
 	out.WriteString(http2.ClientPreface)
 	framer := http2.NewFramer(&out, bufio.NewReader(c))
@@ -289,7 +286,7 @@ func writeBlock(f *http2.Framer, block []byte, last bool) error {
 	return nil
 }
 
-func readFrames(framer *http2.Framer, c *tls.Conn, a *answer) error {
+func readFrames(framer *http2.Framer, c net.Conn, a *answer) error {
 	decoder := hpack.NewDecoder(4096, nil)
 	for {
 		frame, err := framer.ReadFrame()

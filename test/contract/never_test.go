@@ -95,6 +95,43 @@ func TestDevicesByRoute(t *testing.T) {
 	}
 }
 
+// A device that fails a hard check is out everywhere, in every session on it.
+func TestHardFailureEndsTheDevicesSessions(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	var all []*anteroomtest.Browser
+	for _, device := range []string{"ipad-1", "ipad-1", "ipad-2"} {
+		b := g.Browser(t)
+		b.Device = anteroomtest.Compliant(device)
+		b.Get(g.URL("ehr.test", "/"))
+		b.Get(g.URL("img.test", "/"))
+		all = append(all, b)
+	}
+	g.Backend.Forget()
+	all[0].Device.Set("X-Mdm-Os-Version", "18.0") // a soft check only keeps it out of where it is asked
+	if p := all[0].Get(g.URL("img.test", "/study/1")); p.Code() != "device_fresh_os" {
+		t.Errorf("outdated: %d %s", p.Status, p.Code())
+	}
+	if p := all[0].Call("GET", g.URL("ehr.test", "/chart/1"), "", "", nil); p.Status != 200 {
+		t.Errorf("after a soft failure: %d", p.Status)
+	}
+	g.Backend.Forget()
+	all[0].Device.Set("X-Mdm-Compromised", "true")
+	if p := all[0].Get(g.URL("img.test", "/study/1")); p.Code() != "device_not_jailbroken" {
+		t.Errorf("jailbroken: %d %s", p.Status, p.Code())
+	}
+	for i, want := range []int{401, 401, 200} {
+		if p := all[i].Call("GET", g.URL("ehr.test", "/chart/1"), "", "", nil); p.Status != want {
+			t.Errorf("session %d afterwards: %d, want %d", i+1, p.Status, want)
+		}
+	}
+	if n := len(g.Backend.Requests()); n != 1 {
+		t.Errorf("%d requests reached the backend, want that of the other device alone", n)
+	}
+	if n := len(g.Audit(audit.Query{Event: access.EventSecurity})); n == 0 {
+		t.Error("the trail does not say so")
+	}
+}
+
 // readable returns every text that whoever reads s could make of it.
 func readable(s string) string {
 	var all strings.Builder

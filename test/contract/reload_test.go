@@ -33,3 +33,20 @@ func TestReloadThatFailsItsTests(t *testing.T) {
 		t.Errorf("the trail has %q of it", got)
 	}
 }
+
+// What only a restart can change says so, and the rest of the file takes effect.
+func TestReloadThatNeedsARestart(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := signedIn(t, g)
+	g.WriteConfig(strings.NewReplacer("listen: 127.0.0.1:0\n  redirect", "listen: 127.0.0.1:1\n  redirect", "data_dir: {dir}/data", "data_dir: {dir}/other",
+		"allow: {roles: [nurse, physician, admin]}", "allow: {roles: [admin]}").Replace(anteroomtest.Fixture))
+	wait(t, "the reload", func() bool { return g.Metric("anteroom_config_reloads_total") == 1 })
+	if p := b.Get(g.URL("ehr.test", "/chart/1")); p.Status != 403 {
+		t.Errorf("the part that needs no restart: %d", p.Status)
+	}
+	for _, key := range []string{"gateway.listen", "gateway.data_dir"} {
+		if !strings.Contains(g.Log(), `"this change needs a restart","key":"`+key+`"`) {
+			t.Errorf("the log does not say that %s needs a restart", key)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +84,20 @@ func TestReservedPathIsNeverForwarded(t *testing.T) {
 			t.Errorf("/.anteroom/%s on an application's host: %d", path, p.Status)
 		}
 	}
-	if p := b.Get(g.URL("ehr.test", "/.anteroom/assets/anteroom.css")); p.Status != 200 && p.Status != 404 {
-		t.Errorf("assets: %d", p.Status)
+	// A page brings its own looks, from its own host, and nothing from elsewhere.
+	page := b.Get(g.URL("ehr.test", "/.anteroom/done"))
+	assets := 0
+	for _, m := range regexp.MustCompile(`(?:href|src)="([^"]+)"`).FindAllStringSubmatch(page.Body, -1) {
+		if !strings.HasPrefix(m[1], "/.anteroom/assets/") {
+			continue
+		}
+		assets++
+		if p := b.Get(g.URL("ehr.test", m[1])); p.Status != 200 || p.Header.Get("Cache-Control") == "" {
+			t.Errorf("%s: %d", m[1], p.Status)
+		}
+	}
+	if csp := page.Header.Get("Content-Security-Policy"); assets == 0 || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		t.Errorf("%d assets of a page under %q", assets, csp)
 	}
 }
 

@@ -151,10 +151,20 @@ func (e *experiment) must(ok bool, format string, args ...any) {
 // the line says so, and the test does not fail.
 func (e *experiment) within(took, limit time.Duration, what string) {
 	e.t.Helper()
-	if took < limit {
+	e.judged(took < limit, fmt.Sprintf("%s %v, promised under %v", what, round(took), limit))
+}
+
+// rate says that there was too little of something, as [experiment.within] does.
+func (e *experiment) rate(got, promised float64, what string) {
+	e.t.Helper()
+	e.judged(got >= promised, fmt.Sprintf("%s %.2f, promised %.2f", what, got, promised))
+}
+
+func (e *experiment) judged(ok bool, told string) {
+	e.t.Helper()
+	if ok {
 		return
 	}
-	told := fmt.Sprintf("%s %v, promised under %v", what, round(took), limit)
 	if late := e.witness.late(); late > busy {
 		e.lacking = append(e.lacking, fmt.Sprintf("%s, on a machine that woke a sleeper %v late", told, round(late)))
 		return

@@ -114,11 +114,11 @@ func decision() []Guard {
 		}, {
 			Name: "a profile that asks nothing", Why: "a mistake is not a permission (hospital C2)",
 			File: "access/profile.go", Old: "if len(p.Checks) == 0 { // ", New: "if false { // ",
-			Package: "access", Test: "TestAssess",
+			Package: "access", Test: "TestZeroValuesRefuse",
 		}, {
 			Name: "a hard failure ends the device's sessions", Why: "a jailbroken tablet is out everywhere (hospital A3)",
 			File: "proxy/exchange.go", Old: `if len(d.Failed) > 0 && d.Failed[0].Hard && x.posture.DeviceID != "" {`, New: "if false {",
-			Package: contract, Test: "TestDevice",
+			Package: contract, Test: "TestHardFailureEndsTheDevicesSessions",
 		}, {
 			Name: "another device ends the session", Why: "its cookie is in the wrong hands",
 			File: "proxy/exchange.go", Old: "if x.session != nil && d.Reason == access.DeviceChanged {", New: "if false {",

@@ -7,7 +7,7 @@ func sessions() []Guard {
 		{
 			Name: "a cookie is its host's", Why: "an id that leaked on one host opens no other",
 			File: "session/cookie.go", Old: `return CookieName + " " + host }`, New: `return CookieName }`,
-			Also:    []Edit{{"session/record.go", "h, ok := r.Hosts[host]\n\treturn ok && (", "var h hostID\n\tfor _, h = range r.Hosts {\n\t\tif h.Now == d {\n\t\t\tbreak\n\t\t}\n\t}\n\treturn ("}},
+			Also:    []Edit{{"session/record.go", "slices.ContainsFunc(r.Hosts[host], func(h hostID) bool {", "slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(r.Hosts))...), func(h hostID) bool {"}},
 			Package: contract, Test: "TestCookies",
 		}, {
 			Name: "a cookie twice", Why: "which of the two counts is anybody's guess (I2)",
