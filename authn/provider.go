@@ -16,6 +16,10 @@ import (
 // skew is how far the provider's clock and this machine's may be apart.
 const skew = 60 * time.Second
 
+// delay is how much older a token may seem that was made just now: its times
+// are in whole seconds, and it has been under way.
+const delay = 2 * time.Second
+
 // A Config is what is known of one provider before anybody has spoken to it.
 type Config struct {
 	Name         string // the provider's word in configuration

@@ -151,7 +151,7 @@ func TestAgeAndStrength(t *testing.T) {
 
 // Clocks that differ do not change how old a sign-in is (within what they may).
 func TestFreshAtIsOurClock(t *testing.T) {
-	for _, off := range []time.Duration{-59 * time.Second, 0, 55 * time.Second} {
+	for _, off := range []time.Duration{-60 * time.Second, 0, 60 * time.Second} {
 		t.Run(off.String(), func(t *testing.T) {
 			op, rp := parties(t)
 			op.Skew(off)

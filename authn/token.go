@@ -145,7 +145,7 @@ func (p *Provider) timely(c claims) (time.Time, error) {
 		return time.Time{}, &ClaimError{Claim: "iat", Want: "the time it was issued"}
 	case expires.IsZero():
 		return time.Time{}, &ClaimError{Claim: "exp", Want: "the time it expires"}
-	case ahead > skew, ahead <= -maxAge, ahead < -skew && (expired || !notBefore.Equal(issued)):
+	case ahead > skew, ahead <= -maxAge, ahead < -skew-delay && (expired || !notBefore.Equal(issued)):
 		return time.Time{}, &SkewError{By: ahead} // it was made a moment ago, so it is the clocks that differ
 	case expired:
 		return time.Time{}, &ClaimError{Claim: "exp", Got: stamp(expires), Want: "a time to come"}

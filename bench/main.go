@@ -95,6 +95,7 @@ func run(ctx context.Context, long bool, only, out string) error {
 		}
 		fmt.Fprintf(os.Stderr, "%s ...\n", part.name)
 		if err := part.run(ctx, w, p, r); err != nil {
+			r.print(os.Stdout) // what there is
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}

@@ -127,7 +127,7 @@ func features(_ context.Context, w *world, p pace, r *report) error {
 		}
 	}
 	rules, _, _ := strings.Cut(everyFeature[strings.Index(everyFeature, "    rules:"):], "audit:")
-	for _, v := range []struct {
+	for i, v := range []struct {
 		name string
 		edit func(string) string
 		path string
@@ -140,15 +140,16 @@ func features(_ context.Context, w *world, p pace, r *report) error {
 		{"no identity headers", without(`        headers: {X-Remote-User: username, X-Remote-Name: name, X-Remote-Roles: roles}`), ""},
 		{"no tracing", without(`, otlp: "{otlp}"`), ""},
 		{"a public route: no session, still recorded", func(text string) string {
-			text = without(rules)(text)
+			text = without(rules, `        headers: {X-Remote-User: username, X-Remote-Name: name, X-Remote-Roles: roles}`,
+				`        assertion: {header: X-Anteroom-Assertion, audience: ehr, ttl: 60s}`, "      identity:\n", "    background: [/poll]\n", "    patient: {query: patient}\n")(text)
 			return strings.Replace(strings.Replace(text, "allow: {roles: [nurse, physician]}", "allow: public", 1), "device: clinical", "device: none", 1)
 		}, ""},
 	} {
-		g, err := w.startGateway("feature "+v.name, v.edit)
+		g, err := w.startGateway(fmt.Sprintf("feature-%d", i), v.edit)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		if v.name[0] == 'a' && strings.HasPrefix(v.name, "a public") {
+		if strings.HasPrefix(v.name, "a public") {
 			g.at.Header = both[1].at.Header
 		} else if err := g.signIn(); err != nil {
 			g.stop()
@@ -191,7 +192,7 @@ func scale(ctx context.Context, w *world, p pace, r *report) error {
 		return nil
 	}
 	for _, n := range p.routes {
-		g, err := w.startGateway(fmt.Sprintf("routes %d", n), func(text string) string {
+		g, err := w.startGateway(fmt.Sprintf("routes-%d", n), func(text string) string {
 			var more strings.Builder
 			for i := 1; i < n; i++ {
 				fmt.Fprintf(&more, "  - {name: r%d, host: ehr.test, path: /app%d, backend: {url: \"{backend}\"}, allow: {roles: [nurse]}, device: clinical}\n", i, i)
@@ -225,7 +226,7 @@ func scale(ctx context.Context, w *world, p pace, r *report) error {
 // seeded starts a gateway that finds n sessions of an earlier one, and returns
 // how long it took from the start of its process until it was ready.
 func (w *world) seeded(ctx context.Context, n int) (*gatewayRun, time.Duration, error) {
-	name := fmt.Sprintf("sessions %d", n)
+	name := fmt.Sprintf("sessions-%d", n)
 	g, err := w.startGateway(name, nil)
 	if err != nil {
 		return nil, 0, err

@@ -44,8 +44,8 @@ func (s *source) spelling(h http.Header) error {
 	for name := range h {
 		bones := skeleton(room[:0], name)
 		own, ok := s.bones[string(bones)]
-		if !ok {
-			own, ok = s.bones[string(bytes.TrimPrefix(bones, cgi))]
+		if !ok && bytes.HasPrefix(bones, cgi) {
+			own, ok = s.bones[string(bones[len(cgi):])]
 		}
 		if ok && own != name {
 			return fmt.Errorf("%w: another spelling of %s", ErrAmbiguous, own)

@@ -40,8 +40,20 @@ var (
 	}
 )
 
+// commonNames are what browsers send. What becomes of them is found out once.
+var commonNames = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
+	"Content-Type", "Cookie", "Dnt", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Origin", "Pragma",
+	"Priority", "Range", "Referer", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest",
+	"Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-Gpc", "Upgrade-Insecure-Requests", "User-Agent",
+	"X-Requested-With",
+}
+
 // protection knows the header names that no client may send past the gateway.
-type protection struct{ names map[string]bool }
+type protection struct {
+	names  map[string]bool
+	common map[string]bool // whether one of commonNames, or of the names added, is dropped
+}
 
 // newProtection protects names (those of posture sources and identity headers)
 // beside the fixed ones.
@@ -53,6 +65,13 @@ func newProtection(names []string) protection {
 	}
 	for _, n := range names {
 		add(string(skeleton(nil, n)))
+	}
+	p.common = make(map[string]bool)
+	for _, list := range [][]string{commonNames, names} {
+		for _, n := range list {
+			n = http.CanonicalHeaderKey(n)
+			p.common[n] = p.drops(n)
+		}
 	}
 	return p
 }
@@ -76,11 +95,17 @@ func hasPrefix(s []byte, prefix string) bool {
 	return len(s) >= len(prefix) && string(s[:len(prefix)]) == prefix
 }
 
+func (p protection) drops(name string) bool { return !plainName(name) || p.covers(name) }
+
 // strip deletes from h every protected name, and every name with anything but
 // letters, digits and hyphens. It returns how many it deleted.
 func (p protection) strip(h http.Header) (dropped int) {
 	for name := range h {
-		if !plainName(name) || p.covers(name) {
+		drop, ok := p.common[name]
+		if !ok {
+			drop = p.drops(name)
+		}
+		if drop {
 			delete(h, name)
 			dropped++
 		}

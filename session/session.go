@@ -144,7 +144,10 @@ func Open(ctx context.Context, c Config) (*Keeper, error) {
 	// The watch outlives ctx, which bounds only the reading of what is there.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	halt := context.AfterFunc(ctx, stop)
-	if err := k.bucket.Watch(running, k.changed); err != nil {
+	first := newReading(k.changed)
+	err = k.bucket.Watch(running, first.take)
+	first.finish()
+	if err != nil {
 		stop()
 		return nil, fmt.Errorf("open sessions: %w", err)
 	}

@@ -124,8 +124,8 @@ func (w *world) try(t *testing.T, r row) {
 		if err := w.recorded(c); err != nil {
 			t.Errorf("%v\nfor %q %v\n", err, req.raw, req.fields)
 		}
-		w.well(t, before)
 	}
+	w.well(t, before)
 }
 
 // well checks that nothing panicked, and that a normal request is answered

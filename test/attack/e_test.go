@@ -69,11 +69,18 @@ func cutOff(w *world, c *attempt) error {
 	if c.status != 400 && c.status != 502 && c.status != 0 || !c.closed {
 		return fmt.Errorf("status %d, closed %v", c.status, c.closed)
 	}
+	return c.unfinished()
+}
+
+// unfinished checks that no whole request reached the backend.
+func (c *attempt) unfinished() error {
 	if c.strange != nil {
 		return c.strange
 	}
-	if len(c.got) > 1 || len(c.got) == 1 && (c.got[0].whole || strings.Contains(c.got[0].raw, "/admin")) {
-		return fmt.Errorf("the backend got %+v", c.got)
+	for _, a := range c.got {
+		if len(c.got) > 1 || a.whole || strings.Contains(a.raw, "/admin") {
+			return fmt.Errorf("the backend got\n%s", a.raw)
+		}
 	}
 	return nil
 }

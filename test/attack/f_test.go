@@ -53,18 +53,17 @@ func groupF() []row {
 }
 
 // cutOff2: the stream ends, or is refused, and no whole request reached the backend.
-func cutOff2(w *world, c *attempt) error {
-	if c.status == 0 && c.closed || c.status == 400 {
-		c.closed = true
-		c.status = 400
+func cutOff2(_ *world, c *attempt) error {
+	if c.status != 400 && !(c.status == 0 && c.closed) {
+		return fmt.Errorf("status %d, closed %v", c.status, c.closed)
 	}
-	return cutOff(w, c)
+	return c.unfinished()
 }
 
 // bodiless: what was announced, nothing, is what the backend got; the surplus
 // ended the stream, perhaps only after that.
 func bodiless(w *world, c *attempt) error {
-	if c.status != 200 && c.status != 0 {
+	if c.status != 200 && c.status != 400 && !(c.status == 0 && c.closed) {
 		return fmt.Errorf("status %d", c.status)
 	}
 	if c.strange != nil {

@@ -229,7 +229,7 @@ func manyAtOnce(t *testing.T, w *world) {
 	tokens := w.Provider.Calls(anteroomtest.TokenPath)
 	w.Provider.Hang()
 	defer w.Provider.Up()
-	client := &http.Client{Transport: w.Transport(true), Timeout: limit}
+	client := &http.Client{Transport: w.Transport(true), Timeout: 6 * limit}
 	defer client.CloseIdleConnections()
 	var wait sync.WaitGroup
 	var mu sync.Mutex

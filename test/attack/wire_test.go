@@ -20,7 +20,8 @@ import (
 
 // A request is what a case puts on the wire. In its text {host} stands for the
 // host with the gateway's port, {cookie} for the Cookie line of who asks, and
-// {foreign} for an assertion of theirs that was made for another host.
+// {foreign} for an assertion of theirs that was made for another host, and
+// {14m ago} and the like for a time.
 type request struct {
 	name    string // of the server, in the handshake; "": ehr.test
 	raw     string // HTTP/1.1, byte for byte
@@ -139,7 +140,8 @@ func (w *world) send(t testing.TB, r request, who, from string) *answer {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	defer cancel()
 	cookie := w.cookie(who, r.host())
-	swap := strings.NewReplacer("{host}", r.host()+":"+w.Port, "{cookie}", cookieLine(cookie), "{value}", cookie, "{foreign}", w.foreign)
+	swap := strings.NewReplacer("{host}", r.host()+":"+w.Port, "{cookie}", cookieLine(cookie), "{value}", cookie, "{foreign}", w.foreign,
+		"{14m ago}", moment(-14*time.Minute), "{16m ago}", moment(-16*time.Minute), "{in 1h}", moment(time.Hour))
 	protocol := "http/1.1"
 	if r.fields != nil {
 		protocol = "h2"
@@ -167,6 +169,8 @@ func (w *world) send(t testing.TB, r request, who, from string) *answer {
 	}
 	return a
 }
+
+func moment(from time.Duration) string { return time.Now().Add(from).UTC().Format(time.RFC3339) }
 
 func cookieLine(cookie string) string {
 	if cookie == "" {

@@ -155,7 +155,7 @@ func TestR12Backend(t *testing.T) {
 		{"/dead", "backend_unreachable", 502, time.Second},
 		{"/half", "backend_unreachable", 502, time.Second},
 		{"/hung", "backend_timeout", 504, 3 * time.Second},            // its own limit is 2 s
-		{"/swallowed", "backend_timeout", 504, 6 * time.Second},       // connecting has 5 s
+		{"/swallowed", "backend_unreachable", 502, 6 * time.Second},   // connecting has 5 s
 		{"/fickle/post", "backend_unreachable", 502, 2 * time.Second}, // once a connection is warm
 	} {
 		method := http.MethodGet

@@ -49,7 +49,7 @@ var built struct {
 	err  error
 }
 
-func binary(t testing.TB) string {
+func program(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "anteroom-faults-"); built.err != nil {
@@ -73,10 +73,21 @@ func binary(t testing.TB) string {
 	return filepath.Join(built.dir, "anteroom")
 }
 
-// A table collects a line for each experiment.
+// A table collects a line for each experiment, and how gateways ended in all of them.
 type table struct {
-	mu    sync.Mutex
-	lines []string
+	mu             sync.Mutex
+	lines          []string
+	runs, panicked int
+}
+
+// ended counts a gateway that ran.
+func (b *table) ended(runs int, panicked bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs += runs
+	if panicked {
+		b.panicked++
+	}
 }
 
 func (b *table) add(line string) {
@@ -92,6 +103,11 @@ func (b *table) print() {
 	if len(b.lines) < 2 {
 		return
 	}
+	verdict := "held"
+	if b.panicked > 0 {
+		verdict = "not held"
+	}
+	b.lines = append(b.lines, fmt.Sprintf("promise R18 | %d runs of the gateway, %d logs with a panic | %s", b.runs, b.panicked, verdict))
 	slices.SortStableFunc(b.lines, func(x, y string) int { return rank(x) - rank(y) })
 	fmt.Printf("\n%s\n", strings.Join(b.lines, "\n"))
 }

@@ -32,6 +32,7 @@ type process struct {
 	env   []string
 	admin string // host:port
 	log   *text
+	runs  int
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
@@ -81,7 +82,9 @@ func start(t testing.TB, s setup) *process {
 		if err := g.stop(); err != nil {
 			t.Errorf("the gateway ended with: %v", err)
 		}
-		if strings.Contains(g.log.String(), "panic") {
+		panicked := strings.Contains(g.log.String(), "panic")
+		findings.ended(g.runs, panicked)
+		if panicked {
 			t.Error("the gateway panicked")
 		}
 		if t.Failed() {
@@ -148,14 +151,14 @@ func (g *process) begin() {
 	if len(g.args) == 0 {
 		args = append(args, "--grace", "0s")
 	}
-	cmd := exec.Command(binary(g.t), args...)
+	cmd := exec.Command(program(g.t), args...)
 	cmd.Stdout, cmd.Stderr = g.log, g.log
 	cmd.Env = append(os.Environ(), g.env...)
 	if err := cmd.Start(); err != nil {
 		g.t.Fatalf("start the gateway: %v", err)
 	}
 	exited := make(chan struct{})
-	g.cmd, g.exited = cmd, exited
+	g.cmd, g.exited, g.runs = cmd, exited, g.runs+1
 	go func() { g.ended = cmd.Wait(); close(exited) }()
 }
 
