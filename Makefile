@@ -23,7 +23,9 @@ run: build ## a small hospital to click through
 test: ## everything, with the parts that it needs
 	test/setup
 	$(GO) vet ./...
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/)
+	$(GO) test -run TestObjects ./bench
+	$(GO) test -race -timeout 20m -p 1 ./test/...
 
 unit: ## the packages' own tests: no browser, no other program
 	$(GO) test -race $$($(GO) list ./... | grep -v /test/)

@@ -143,6 +143,11 @@ func (w *world) well(t *testing.T, before int) {
 		at := time.Now()
 		c := &attempt{row: r, req: h1("GET /chart/well"), answer: w.send(t, h1("GET /chart/well"), "nora", stranger)}
 		took := time.Since(at)
+		// What an unanswered case left on its way may still arrive, under its own id.
+		c.got = slices.DeleteFunc(c.got, func(a arrived) bool {
+			id := a.get("X-Request-Id")
+			return len(id) == 24 && id != c.header.Get("X-Request-Id")
+		})
 		if err := all(STRIP, arrivesAs("/chart/well"))(w, c); err != nil {
 			t.Errorf("a normal request afterwards: %v", err)
 			return

@@ -150,7 +150,8 @@ func (s *seen) sealed(w *world, c *attempt, who *person) error {
 	}
 	found := map[string]bool{}
 	for name, value := range s.Vars {
-		skeleton := bones(strings.TrimPrefix(name, "parsed "))
+		name = strings.TrimPrefix(name, "parsed ")
+		skeleton := bones(name)
 		wanted, ok := want[skeleton]
 		switch {
 		case skeleton == "xanteroomassertion" && who.username != "":
@@ -159,7 +160,7 @@ func (s *seen) sealed(w *world, c *attempt, who *person) error {
 			}
 		case ok && value != wanted:
 			return fmt.Errorf("%s is %q, want %q", name, value, wanted)
-		case !ok && forbidden.MatchString(skeleton):
+		case !ok && forbidden(name):
 			return fmt.Errorf("%s is %q", name, value)
 		}
 		found[skeleton] = true

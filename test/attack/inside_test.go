@@ -43,7 +43,7 @@ func newInside(t testing.TB, w *world) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &inside{Sources: posture.New(nil), addresses: make(map[string]string)}
+	in := &inside{addresses: make(map[string]string)}
 	if in.Signer, err = inject.NewSigner(key, "https://gate.test"); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +57,11 @@ func newInside(t testing.TB, w *world) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var sources []posture.Source
+	for _, s := range c.Posture.Sources {
+		sources = append(sources, posture.Source(s))
+	}
+	in.Sources = posture.New(sources)
 	table, err := routes.NewTable(c.Routes)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +71,7 @@ func newInside(t testing.TB, w *world) *inside {
 		t.Fatal(err)
 	}
 	g := &proxy.Gateway{Sessions: in, Held: in, Audit: in, Tracer: unseen{}, Meter: in, Signer: in, Desk: in, Words: in, Log: slog.New(slog.DiscardHandler)}
-	g.Use(&proxy.State{Table: table, Backends: pools, Devices: in.Sources, DeviceHeaders: []string{"X-Mdm-Managed"}, RolesOf: c.RolesOf, SignInHost: "gate.test", Port: w.Port})
+	g.Use(&proxy.State{Table: table, Backends: pools, Devices: in.Sources, DeviceHeaders: in.HeaderNames(), RolesOf: c.RolesOf, SignInHost: "gate.test", Port: w.Port})
 	for host := range insideCookies {
 		in.addresses[host] = listen(t, g, host)
 	}

@@ -33,9 +33,19 @@ func bones(name string) string {
 	return strings.TrimPrefix(b.String(), "http")
 }
 
-// forbidden names, by skeleton, reach no backend unless the gateway sets them.
-var forbidden = regexp.MustCompile(`^(xremote.*|xanteroom.*|xmdm.*|xforwarded.*|forwarded|xrealip|trueclientip|xoriginal.*|xrewrite.*|` +
-	`xhttpmethod.*|xmethod.*|proxy|proxyauthorization|trailer|te|upgrade|2settings|baggage|authorization|cookie|expect|xrequestid|keepalive|proxyconnection)$`)
+// Names that reach no backend unless the gateway sets them: those that are
+// protected, by skeleton, and those that are between two ends of one connection
+// or were read by the gateway alone.
+var (
+	protected = regexp.MustCompile(`^(xanteroom.*|xforwarded.*|forwarded|xrealip|trueclientip|xoriginal.*|xrewrite.*|xrequestid|` +
+		`xhttpmethod(override)?|xmethod(override)?|proxy|xremote(user|name|roles)|xmdm(deviceid|platform|osversion|managed|compromised|lost|checkedinat|assertedat))$`)
+	unsent = regexp.MustCompile(`^(http-)?(te|trailer|upgrade|http2-settings|keep-alive|proxy-connection|proxy-authorization|expect|baggage|authorization|cookie)$`)
+)
+
+// forbidden reports whether a header's or a variable's name is one of those.
+func forbidden(name string) bool {
+	return protected.MatchString(bones(name)) || unsent.MatchString(strings.ReplaceAll(strings.ToLower(name), "_", "-"))
+}
 
 // sealed checks that of every protected name the backend holds the gateway's
 // value exactly once, and nothing that any server could take for it.
@@ -64,7 +74,7 @@ func (a arrived) sealed(w *world, c *attempt, who *person, from string) error {
 			}
 		case ok && value != wanted:
 			return fmt.Errorf("%s: %q, want %q", h[0], value, wanted)
-		case !ok && forbidden.MatchString(name):
+		case !ok && forbidden(h[0]):
 			return fmt.Errorf("%s: %q", h[0], value)
 		}
 		seen[name] = true

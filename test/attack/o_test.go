@@ -61,7 +61,7 @@ func tooLong(w *world, c *attempt) error {
 }
 
 const (
-	besiegers = 100         // of each kind
+	besiegers = 60          // of each kind
 	patience  = time.Second // of the besieged gateway
 )
 
@@ -119,7 +119,7 @@ func slowClients(t *testing.T, _ *world) {
 		})
 		open("POST /chart/slow"+head+"Content-Length: 1000000\r\n\r\nx", ends)
 		open("GET /chart/large"+head+"\r\n", func(c *tls.Conn) error {
-			time.Sleep(3 * patience) // which is what this client does
+			time.Sleep(6 * patience) // which is what this client does
 			if n, _ := io.Copy(io.Discard, c); n >= large {
 				return fmt.Errorf("%d bytes of the answer came after all", n)
 			}
@@ -129,7 +129,7 @@ func slowClients(t *testing.T, _ *world) {
 	busy := w.workday(t)
 	wait.Wait()
 	// What else the machine does shows as well, so there is a least that counts.
-	if busy > max(2*quiet, time.Second) {
+	if busy > max(2*quiet, 2*time.Second) {
 		t.Errorf("one request in a hundred takes %v, and %v without the siege", busy, quiet)
 	}
 	t.Logf("p99 %v, under siege %v", quiet, busy)

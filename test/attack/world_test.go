@@ -45,6 +45,9 @@ func (w *world) catalogue(text string) string {
 		`redirect_listen: ""`, "redirect_listen: 127.0.0.1:0\n  trusted_proxies: ["+balancer+"/32]",
 		"when: {methods: [POST, PUT, PATCH, DELETE], path: /orders/**}\n        require: {within: 2m}",
 		"when: {methods: [POST, PUT, PATCH, DELETE], path: /orders/**}\n        require: {within: 5m}",
+		// Nobody's session may lock while a slow machine works through the rows.
+		"sessions: {lock_after: 5m, end_after: 30m, max: 13h}", "sessions: {lock_after: 4h, end_after: 8h, max: 13h}",
+		"    session: {lock_after: 2m}\n", "",
 	).Replace(text)
 	tolerant := `
   - name: loose

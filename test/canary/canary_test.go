@@ -6,7 +6,6 @@ package canary_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -22,8 +21,6 @@ import (
 
 	"github.com/anteroom/anteroom/anteroomtest"
 )
-
-var gcore = flag.Bool("gcore", false, "have gdb's gcore, which must be there, dump the gateway's memory too")
 
 func TestNothingLeaks(t *testing.T) {
 	binary, tmp := anteroomtest.Build(t, "anteroom"), t.TempDir()

@@ -163,8 +163,8 @@ func (e *experiment) must(ok bool, format string, args ...any) {
 }
 
 // within says that something took too long. Times are facts about a gateway
-// only where the machine had room for it: on one that wakes its sleepers late
-// the line says so, and the test does not fail.
+// only where the machine had room for it, so they fail the longer runs alone,
+// and on one that wakes its sleepers late the line says that too.
 func (e *experiment) within(took, limit time.Duration, what string) {
 	e.t.Helper()
 	e.judged(took < limit, fmt.Sprintf("%s %v, promised under %v", what, round(took), limit))
@@ -186,7 +186,9 @@ func (e *experiment) judged(ok bool, told string) {
 		return
 	}
 	e.lacking = append(e.lacking, told)
-	e.t.Error(told)
+	if long() {
+		e.t.Error(told)
+	}
 }
 
 // unkept says what of a promise is known not to be kept, and why.

@@ -200,7 +200,7 @@ func disturbance(t testing.TB, limit time.Duration, rate int, send func(int) (in
 	t.Helper()
 	more, first = time.Hour, "none"
 	spell := choose(time.Second, 5*time.Second)
-	for range 4 {
+	for range 3 {
 		quiet := during(t, spell, rate, send)
 		settle := disturb()
 		under := during(t, spell, rate, send)

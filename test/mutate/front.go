@@ -11,11 +11,11 @@ func front() []Guard {
 			Package: contract, Test: "TestHeaderNames",
 		}, {
 			Name: "alphabet of header names", Why: "what a backend makes of X_App or X.App nobody can foresee (A3, E5)",
-			File: "proxy/headers.go", Old: "if !plainName(name) || p.covers(name) {", New: "if p.covers(name) {",
+			File: "proxy/headers.go", Old: "return !plainName(name) || p.covers(name)", New: "return p.covers(name)",
 			Package: contract, Test: "TestHeaderNames",
 		}, {
 			Name: "protected header names", Why: "a client must not say who it is (A1, A5, A6, B5, B6, B7, B8)",
-			File: "proxy/headers.go", Old: "if !plainName(name) || p.covers(name) {", New: "if !plainName(name) {",
+			File: "proxy/headers.go", Old: "return !plainName(name) || p.covers(name)", New: "return !plainName(name)",
 			Package: contract, Test: "TestToTheBackend",
 		}, {
 			Name: "header names as CGI has them", Why: "HTTP_X_REMOTE_USER is X-Remote-User to a CGI backend (A2)",

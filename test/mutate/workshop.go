@@ -154,7 +154,7 @@ func (w *workshop) passes(ctx context.Context, g Guard) error {
 		out, err := w.run(ctx, binary, g)
 		switch {
 		case err != nil:
-			ran.err = fmt.Errorf("its test fails with the guard in place:\n%s", tail(out))
+			ran.err = fmt.Errorf("its test fails with the guard in place: %w\n%s", err, tail(out))
 		case strings.Contains(out, "no tests to run"):
 			ran.err = fmt.Errorf("%s has no test %s", g.Package, g.Test)
 		}

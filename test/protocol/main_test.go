@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"flag"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -20,16 +19,6 @@ import (
 
 	"github.com/anteroom/anteroom/anteroomtest"
 )
-
-var scan = flag.Bool("scan", false, "run the long scans too: testssl.sh, which must be there, and h2spec, which the Go module proxy must have")
-
-// needsScan ends a test that takes minutes, or a network.
-func needsScan(t *testing.T) {
-	t.Helper()
-	if !*scan {
-		t.Skip("`make scan` runs this: it takes minutes, and what it runs comes from elsewhere")
-	}
-}
 
 // hosts are those of the fixture, and one that scanners can look up.
 var hosts = []string{"gate.test", "ehr.test", "img.test", "localhost"}
@@ -41,16 +30,16 @@ func start(t *testing.T, minVersion string) (*anteroomtest.Program, string) {
 	dir := t.TempDir()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Hospital Test CA"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issue := func(name string, serial int64, key any, public any) {
-		leaf := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	issue := func(name string, key, public any) {
+		leaf := &x509.Certificate{ // without a serial number it is given a random one
+			Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour),
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		}
 		der, err := x509.CreateCertificate(rand.Reader, leaf, ca, public, caKey)
@@ -74,12 +63,12 @@ func start(t *testing.T, minVersion string) (*anteroomtest.Program, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issue("ecdsa", 2, ec, ec.Public())
+	issue("ecdsa", ec, ec.Public())
 	old, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issue("rsa", 3, old, old.Public())
+	issue("rsa", old, old.Public())
 
 	edit := strings.NewReplacer(
 		"tls: {self_signed: true}", `tls:
