@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -376,14 +375,4 @@ func asBrowser(more ...string) []string {
 		"sec-fetch-dest", "empty",
 		"referer", "https://ehr.test/",
 	}, more...)
-}
-
-// header returns the value of name in a list of names and values.
-func header(list []string, name string) string {
-	for i := 0; i+1 < len(list); i += 2 {
-		if strings.EqualFold(list[i], name) {
-			return list[i+1]
-		}
-	}
-	return ""
 }

@@ -10,9 +10,6 @@ import (
 // [secret]. The zero Secret is empty.
 type Secret struct{ value string }
 
-// NewSecret returns value as a secret.
-func NewSecret(value string) Secret { return Secret{value} }
-
 const hidden = "[secret]"
 
 // Reveal returns the text itself.

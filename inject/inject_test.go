@@ -85,7 +85,7 @@ func verified(t testing.TB, s *inject.Signer, token string) map[string]any {
 	if err := json.Unmarshal(s.JWKS(), &keys); err != nil {
 		t.Fatal(err)
 	}
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func TestValueChangesNothing(t *testing.T) {
 
 func TestChangesAreToldOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *ward) {
-		h, _ := w.begin(ehr)
+		w.begin(ehr)
 		expect := func(when string, want ...string) {
 			t.Helper()
 			synctest.Wait()
@@ -171,7 +171,7 @@ func TestChangesAreToldOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		expect("ended, after a restart")
 
-		h, _ = w.begin(ehr)
+		h, _ := w.begin(ehr)
 		w.use(h, access.Limits{Max: time.Minute}, true)
 		time.Sleep(2 * time.Minute)
 		expect("after the maximum", "session_ended nora session_ended max")

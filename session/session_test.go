@@ -302,8 +302,8 @@ func TestTwoKeepers(t *testing.T) {
 			t.Fatalf("%d of 20 hosts joined", len(cookies))
 		}
 		for _, k := range []*ward{w, other} {
-			if v := k.ByID(h.ID()).Value(time.Now()); v.LocksAt.Sub(time.Now()) > time.Minute {
-				t.Errorf("a tighter limit was lost: %v", v.LocksAt.Sub(time.Now()))
+			if v := k.ByID(h.ID()).Value(time.Now()); time.Until(v.LocksAt) > time.Minute {
+				t.Errorf("a tighter limit was lost: %v", time.Until(v.LocksAt))
 			}
 		}
 		if err := other.End(ctx, h.ID(), access.SessionEnded); err != nil {

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/anteroom/anteroom/anteroomtest"
-	"github.com/anteroom/anteroom/session"
 )
 
 // A browser keeps cookies and follows redirects, over the gateway's hosts in
@@ -110,10 +109,6 @@ func (b *browser) cookies(host string) map[string]string {
 		all[c.Name] = c.Value
 	}
 	return all
-}
-
-func (b *browser) drop(host, name string) {
-	b.jar.SetCookies(&url.URL{Scheme: "https", Host: host + port, Path: "/"}, []*http.Cookie{session.Expire(name)})
 }
 
 // asked reports whether the last visit went by the provider.

@@ -141,8 +141,9 @@ func afterSignOut(t *testing.T, w *world) {
 func afterLimits(t *testing.T, _ *world) {
 	limited := func(limits string) (*world, string) {
 		w := fresh(t, func(s string) string {
-			s = strings.Replace(s, "session: {lock_after: 2m}", "", 1)
-			return strings.Replace(s, "sessions: {lock_after: 5m, end_after: 30m, max: 13h}", "sessions: {"+limits+"}", 1)
+			before, rest, _ := strings.Cut(s, "\nsessions: {")
+			_, after, _ := strings.Cut(rest, "}")
+			return before + "\nsessions: {" + limits + "}" + after
 		})
 		b, p := enters(t, w)
 		if p.Status != 200 {
@@ -154,15 +155,15 @@ func afterLimits(t *testing.T, _ *world) {
 		w.Backend.Forget()
 		return w.send(t, raw("GET /chart/1 HTTP/1.1\r\nHost: {host}\r\nCookie: __Host-anteroom="+cookie+"\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\n\r\n"), "", stranger).status
 	}
-	idle, one := limited("lock_after: 1s, end_after: 2s, max: 13h")
-	busy, two := limited("lock_after: 1s, end_after: 2s, max: 3s")
+	idle, one := limited("lock_after: 2s, end_after: 3s, max: 13h")
+	busy, two := limited("lock_after: 3s, end_after: 4s, max: 5s")
 	began := time.Now()
 	until(t, "the absolute limit", func() bool { return ask(busy, two) != 200 })
 	if lived := time.Since(began); lived < time.Second {
 		t.Errorf("a busy session lived %v", lived)
 	}
 	shut(t, busy, two)
-	until(t, "the idle limit", func() bool { return time.Since(began) > 2500*time.Millisecond })
+	until(t, "the idle limit", func() bool { return time.Since(began) > 3500*time.Millisecond })
 	shut(t, idle, one)
 }
 

@@ -39,7 +39,7 @@ func start(t *testing.T, minVersion string) (*anteroomtest.Program, string) {
 	issue := func(name string, key, public any) {
 		leaf := &x509.Certificate{ // without a serial number it is given a random one
 			Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour),
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(80 * 24 * time.Hour),
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		}
 		der, err := x509.CreateCertificate(rand.Reader, leaf, ca, public, caKey)
