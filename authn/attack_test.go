@@ -372,7 +372,9 @@ func TestTokenEndpointAnswers(t *testing.T) {
 		{"not a Bearer token", text(200, "application/json", `{"access_token":"`+canary+`","token_type":"DPoP","id_token":"a.b.c"}`), refusal{other: true}},
 		{"ID token is no token", text(200, "application/json", `{"access_token":"`+canary+`","token_type":"bearer","id_token":"a.b"}`), refusal{other: true}},
 		{"ID token with spaces", text(200, "application/json", `{"access_token":"`+canary+`","token_type":"bearer","id_token":" a.b.c "}`), refusal{other: true}},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere?"+canary, http.StatusTemporaryRedirect) }, refusal{down: true}},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere?"+canary, http.StatusTemporaryRedirect)
+		}, refusal{down: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			op, rp := parties(t)
