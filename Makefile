@@ -33,6 +33,7 @@ unit: ## the packages' own tests: no browser, no other program
 check: ## what a change must pass before it lands
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
 	$(GO) mod verify
+	$(MAKE) lint
 	$(MAKE) test
 
 mutate: ## removes each named guard in turn and expects its test to fail
@@ -52,4 +53,27 @@ image: ## the container image, by any builder that reads a Dockerfile
 	docker build -t anteroom:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
 
 clean:
-	rm -rf $(BIN)
+	rm -rf $(BIN) dist
+
+.PHONY: lint scan h2spec licences sbom release
+
+lint: ## staticcheck, gosec and deadcode, at the versions of release/lint
+	release/lint
+
+scan: ## what takes minutes or comes from elsewhere: testssl.sh, h2spec, gcore
+	test/setup testssl.sh gdb
+	$(GO) test -tags scan -count=1 -timeout 30m -v -run 'Testssl|H2spec|CoreDump' ./test/protocol ./test/canary
+
+h2spec: ## HTTP/2 by h2spec, beside plain net/http in the same run
+	$(GO) test -tags scan -count=1 -v -run H2spec ./test/protocol
+
+PARTS = $(GO) run ./release/parts -version $(VERSION) -time $$(git log -1 --format=%cI)
+
+sbom: build ## what the binaries are made of, in CycloneDX
+	$(PARTS) -sbom $(BIN) $(BIN)/anteroom $(BIN)/anteroom-demo
+
+licences: build ## and under which licences; one that is unknown, or may not be passed on, is an error
+	$(PARTS) -licences $(BIN)/THIRD-PARTY-LICENCES.txt $(BIN)/anteroom $(BIN)/anteroom-demo
+
+release: check scan ## all checks, then dist/: built twice and compared, bills, licences, checksums
+	VERSION=$(VERSION) COMMIT=$(COMMIT) release/release

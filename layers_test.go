@@ -38,6 +38,8 @@ var layers = map[string][]string{
 
 	"demo": {},
 
+	"release/parts": {},
+
 	"cmd/gateway": {
 		"access", "audit", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "telemetry",

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -67,7 +67,9 @@ type dependency struct {
 }
 
 // billOf returns the bill of the binary in file, which is the same each time.
-func billOf(file string, info *debug.BuildInfo, parts []module, at time.Time) (*bill, error) {
+// version and at are those of the release: Go writes down neither for a build
+// that does not look at a repository.
+func billOf(file string, info *debug.BuildInfo, parts []module, version string, at time.Time) (*bill, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -77,7 +79,7 @@ func billOf(file string, info *debug.BuildInfo, parts []module, at time.Time) (*
 		Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", SpecVersion: "1.6", Version: 1,
 		SerialNumber: serial(sum),
 		Metadata: metadata{Timestamp: at.UTC().Format(time.RFC3339), Component: component{
-			Type: "application", Name: filepath.Base(info.Path), Version: version(file, info),
+			Type: "application", Name: path.Base(info.Path), Version: version,
 			Hashes: []hash{{"SHA-256", hex.EncodeToString(sum[:])}}, Licenses: []choice{{License: &license{"Apache-2.0"}}},
 		}},
 	}
@@ -105,18 +107,6 @@ func billOf(file string, info *debug.BuildInfo, parts []module, at time.Time) (*
 	}
 	b.Dependencies = []dependency{all}
 	return b, nil
-}
-
-// version returns the version in the name of a released file, since the one
-// that Go writes down is that of a repository, which builds do not look at.
-func version(file string, info *debug.BuildInfo) string {
-	name := strings.TrimPrefix(filepath.Base(file), filepath.Base(info.Path)+"-")
-	for _, s := range info.Settings {
-		if s.Key == "GOOS" || s.Key == "GOARCH" {
-			name = strings.Replace(name, "-"+s.Value, "", 1)
-		}
-	}
-	return name
 }
 
 // purl names a module (package URL specification).

@@ -29,15 +29,16 @@ type module struct {
 func main() {
 	sbom := flag.String("sbom", "", "directory for a bill of materials of each binary")
 	licences := flag.String("licences", "", "file for the licences of all binaries")
+	version := flag.String("version", "", "version of the release")
 	at := flag.String("time", "", "time of the bills (RFC 3339): that of the commit, so that they come out the same each time")
 	flag.Parse()
-	if err := run(*sbom, *licences, *at, flag.Args()); err != nil {
+	if err := run(*sbom, *licences, *version, *at, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "parts:", err)
 		os.Exit(1)
 	}
 }
 
-func run(sbom, licences, at string, binaries []string) error {
+func run(sbom, licences, version, at string, binaries []string) error {
 	when, err := time.Parse(time.RFC3339, at)
 	if err != nil {
 		return fmt.Errorf("-time: %w", err)
@@ -58,7 +59,7 @@ func run(sbom, licences, at string, binaries []string) error {
 		if sbom == "" {
 			continue
 		}
-		b, err := billOf(name, info, parts, when)
+		b, err := billOf(name, info, parts, version, when)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ func TestIdentify(t *testing.T) {
 		{"MIT, over lines", mit, "MIT"},
 		{"two clauses", bsd2, "BSD-2-Clause"},
 		{"three clauses", bsd3, "BSD-3-Clause"},
+		{"ISC in both spellings", "Permission to use, copy, modify, and distribute this software for any purpose with or without fee is hereby granted, provided that the above copyright", "ISC"},
 		{"two licences", apache + mit, "Apache-2.0 MIT"},
 		{"what it may be combined with", mpl, "MPL-2.0"},
 		{"copyleft", "GNU Affero General Public License", "AGPL"},
@@ -82,7 +83,7 @@ func TestBill(t *testing.T) {
 	}
 	var texts [2][]byte
 	for i := range texts {
-		b, err := billOf(file, info, parts, time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)))
+		b, err := billOf(file, info, parts, "v1.2.3-rc1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)))
 		if err != nil {
 			t.Fatal(err)
 		}
