@@ -357,6 +357,37 @@ func TestPowerFailure(t *testing.T) {
 	}
 }
 
+// A second power failure may take the record that told of the first. That is
+// nobody's doing either.
+func TestPowerFailureTwice(t *testing.T) {
+	dir := t.TempDir()
+	lose := func() {
+		edit(t, filepath.Join(dir, "2000-01-01.ndjson"), func(all []string) []string { return all[:3] })
+	}
+	fail := func(n int) { // after n records of which the head speaks, and the disk does not
+		synctest.Test(t, func(t *testing.T) {
+			j := open(t, on(&disk{room: -1}, dir))
+			record(t, j, numbered(0), n > 0)
+			for i := range n {
+				record(t, j, numbered(1+i), false)
+			}
+			time.Sleep(200 * time.Millisecond)
+			made := t.TempDir()
+			must(t, os.CopyFS(made, os.DirFS(dir)))
+			closed(t, j)
+			must(t, os.RemoveAll(dir))
+			must(t, os.CopyFS(dir, os.DirFS(made)))
+		})
+		lose()
+	}
+	fail(3)
+	fail(0)
+	synctest.Test(t, func(t *testing.T) { closed(t, open(t, on(&disk{room: -1}, dir))) })
+	if r := sound(t, dir); !slices.Equal(kinds(r.Gaps), []audit.GapKind{audit.LostTail}) {
+		t.Errorf("gaps %+v, want one lost tail", r.Gaps)
+	}
+}
+
 func told(t *testing.T, dir string) {
 	t.Helper()
 	for line, err := range audit.Search(dir, audit.Query{Event: access.EventCheckpoint}) {

@@ -18,6 +18,7 @@ type tail struct {
 	last    point
 	segment segmentName // where it stands; zero when a new segment must begin
 	size    int64       // of that segment
+	there   uint64      // its last record; last.seq is past it when some were lost
 	head    head        // as it was found; zero when there was none
 	gaps    []Gap       // what was found missing, to be told in the next checkpoint
 }
@@ -53,7 +54,7 @@ func findTail(dir, publicKey string) (tail, error) {
 		case s.last != (point{}):
 			t.last = s.last
 			if sound && i == len(all)-1 {
-				t.segment, t.size = all[i], s.good
+				t.segment, t.size, t.there = all[i], s.good, s.last.seq
 			}
 		case sound:
 			// Made just before a crash: no record in it was ever acknowledged.

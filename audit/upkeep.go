@@ -51,7 +51,7 @@ func (w *writer) resume(t tail) {
 		return
 	}
 	s := &segment{name: name, ends: dayAfter(t.segment.day), file: f, size: t.size}
-	if err := s.flush(mark{t.last.seq, t.size}); err != nil {
+	if err := s.flush(mark{t.there, t.size}); err != nil {
 		w.j.failed(err)
 		w.gaps = append(w.gaps, Gap{Kind: FlushFailed, File: name, From: t.head.Synced + 1, To: t.last.seq})
 		f.Close()

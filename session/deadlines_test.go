@@ -41,6 +41,7 @@ func TestDeadlines(t *testing.T) {
 		{"polling moves nothing", []act{{at: 4 * time.Minute, what: "poll"}}, 5 * time.Minute, "locked"},
 		{"a click a second late revives nothing", []act{click(5*time.Minute + s)}, 5*time.Minute + 2*s, "locked"},
 		{"a click on the deadline revives nothing", []act{click(5 * time.Minute)}, 5*time.Minute + s, "locked"},
+		{"a click just late, before the lock was noted", []act{{s, "click", tight(2*time.Minute, 0, 0)}, click(2*time.Minute + s + s/2)}, 2*time.Minute + s + 3*s/4, "locked"},
 		{"a click after the end revives nothing", []act{click(30 * time.Minute)}, 30*time.Minute + s, "ended"},
 		{"a route tightens the lock", []act{{0, "click", tight(2*time.Minute, 0, 0)}}, 2*time.Minute - s, "open"},
 		{"and it holds", []act{{0, "click", tight(2*time.Minute, 0, 0)}}, 2 * time.Minute, "locked"},

@@ -33,6 +33,27 @@ func TestCallbackOfAnotherBrowser(t *testing.T) {
 	w.wantTold("security deny bad_request")
 }
 
+// The victim is under way too, perhaps in the very slot: eve's answer is still
+// not the one to her own attempt.
+func TestCallbackOfAnotherAttempt(t *testing.T) {
+	w := newWorld(t)
+	eve, victim := w.browser(), w.browser()
+	eve.stopAt, victim.stopAt = "/callback", "/callback"
+	callback := eve.get(at(ehr, "/chart")).header.Get("Location")
+	for range 20 { // every slot is taken by now
+		victim.get(at(ehr, "/chart"))
+	}
+	calls := w.provider.Calls("/token")
+	victim.stopAt = "/start"
+	victim.get(callback)
+	if w.provider.Calls("/token") != calls {
+		t.Error("eve's code went to the provider")
+	}
+	if victim.cookies(gate)[session.CookieName] != "" {
+		t.Error("the victim is signed in")
+	}
+}
+
 func TestCallbackOfNobody(t *testing.T) {
 	w := newWorld(t)
 	for _, query := range []string{"", "?state=", "?state=x&code=y", "?code=y", "?state=" + strings.Repeat("A", 20000)} {

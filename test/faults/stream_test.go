@@ -169,6 +169,9 @@ func TestR17Revocation(t *testing.T) {
 				if end.err == nil {
 					t.Errorf("%s: %s ended as if it were whole", c.cause, end.kind)
 				}
+				if code := websocket.CloseStatus(end.err); end.kind == "WebSocket" && code != websocket.StatusPolicyViolation {
+					t.Errorf("%s: the WebSocket was told %v: %v", c.cause, code, end.err)
+				}
 			case <-time.After(15 * time.Second):
 				e.must(false, "%s: a stream goes on", c.cause)
 			}

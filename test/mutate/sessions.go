@@ -34,7 +34,7 @@ func sessions() []Guard {
 		}, {
 			Name: "an end is written down", Why: "an ended session never returns, also not by a restart (I4)",
 			File: "session/change.go", Old: "if !h.do(endAt(k.at(now), why)) && !h.unwritten() {\n\t\treturn nil\n\t}\n\treturn k.persist(ctx, h)", New: "h.do(endAt(k.at(now), why))\n\treturn nil",
-			Package: contract, Test: "TestRestart",
+			Package: "session", Test: "TestKilled",
 		}, {
 			Name: "an end is final", Why: "nothing renews what is over",
 			File: "session/change.go", Old: "case h.ended(rec, t):\n\t\t\treturn ErrEnded\n\t\tcase rec", New: "case false:\n\t\t\treturn ErrEnded\n\t\tcase rec",
