@@ -1,6 +1,9 @@
 package proxy
 
-import "net/http"
+import (
+	"io"
+	"net/http"
+)
 
 // Steps of a request that are measured one by one.
 var (
@@ -19,4 +22,10 @@ func Parse(r *http.Request) (refused bool) {
 func Strip(names ...string) func(h http.Header) int {
 	p := newProtection(names)
 	return p.strip
+}
+
+// Tunnel returns a WebSocket's half to read from, and what ends it.
+func Tunnel(backend io.ReadWriteCloser) (io.ReadWriteCloser, func(code uint32)) {
+	t := &tunnel{ReadWriteCloser: backend}
+	return t, t.end
 }

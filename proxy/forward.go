@@ -114,8 +114,13 @@ func (c *carriage) arrived(answer *http.Response) error {
 	}
 	x.trace.BackendDone(answer.StatusCode, nil)
 	upgraded := answer.StatusCode == http.StatusSwitchingProtocols
+	var through *tunnel
 	if upgraded {
 		x.w.status = answer.StatusCode // written past WriteHeader, on the hijacked connection
+		if both, ok := answer.Body.(io.ReadWriteCloser); ok {
+			through = &tunnel{ReadWriteCloser: both}
+			answer.Body = through
+		}
 	}
 	stream := goesOn(answer)
 	if stream {
@@ -126,7 +131,12 @@ func (c *carriage) arrived(answer *http.Response) error {
 		// Closing may wait for a backend that does not listen.
 		body := answer.Body
 		stop := sync.OnceFunc(func() { go body.Close() })
-		c.watch(func(error) { stop() }, upgraded)
+		c.watch(func(why error) {
+			if through != nil {
+				through.end(closeCode(why))
+			}
+			stop()
+		}, upgraded)
 	}
 	if !upgraded && !stream { // ReverseProxy flushes what it sees to be an event stream
 		handOver(x.w.Header(), answer.Header)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,19 @@ type stream struct {
 	upgraded atomic.Bool
 }
 
-// errStreamEnded is why an open stream was cut.
-var errStreamEnded = errors.New("its session ended, locked or lost its device")
+// Why an open stream is cut.
+var (
+	errStreamEnded = errors.New("its session ended, locked or lost its device")
+	errStopping    = errors.New("the gateway is stopping")
+)
+
+// closeCode is what a WebSocket that is cut is told.
+func closeCode(why error) uint32 {
+	if errors.Is(why, errStopping) {
+		return goingAway
+	}
+	return policyViolation
+}
 
 func (s *streams) add(st *stream) {
 	s.mu.Lock()
@@ -78,13 +90,22 @@ func (g *Gateway) WatchStreams(ctx context.Context) {
 	}
 }
 
-// CloseStreams closes every open WebSocket, which a draining server knows nothing of.
+// CloseStreams closes every open WebSocket, which a draining server knows nothing
+// of, and returns once it has. They close one after another, in no order, since
+// the browsers all come back at once.
 func (g *Gateway) CloseStreams() {
-	for _, st := range g.streams.all() {
+	var all sync.WaitGroup
+	open := g.streams.all()
+	spread := max(1, min(time.Duration(len(open))*10*time.Millisecond, 2*time.Second))
+	for _, st := range open {
 		if st.upgraded.Load() {
-			st.stop(errors.New("the gateway is stopping"))
+			all.Go(func() {
+				time.Sleep(rand.N(spread))
+				st.stop(errStopping)
+			})
 		}
 	}
+	all.Wait()
 }
 
 // judge decides anew what must hold while st is open, by the routes now in force.

@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync/atomic"
+)
+
+// Codes of the close frames that the gateway sends (RFC 6455, section 7.4.1).
+const (
+	goingAway       = 1001 // the gateway stops
+	policyViolation = 1008 // the session ended, locked or lost its device
+)
+
+// A tunnel is the backend's half of a WebSocket. Bytes go through it as they
+// are; it counts frames, so that one that the gateway ends can end with a close
+// frame between two of them, and the browser's script knows what happened.
+type tunnel struct {
+	io.ReadWriteCloser
+	code atomic.Uint32 // of the close frame to end with; 0: it goes on
+
+	// What follows belongs to whoever reads.
+	header [14]byte // of the frame that is going by, as far as it is known
+	known  int
+	left   uint64 // bytes of its payload still to come
+	closed bool   // a close frame has gone by, after which nothing may
+}
+
+// end has the tunnel close with a close frame that says code.
+func (t *tunnel) end(code uint32) { t.code.CompareAndSwap(0, code) }
+
+// Read reads from the backend. Once the tunnel was ended and its backend's half
+// closed, it gives out the close frame, where one may stand.
+func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.ReadWriteCloser.Read(p)
+	t.follow(p[:n])
+	code := t.code.Load()
+	if n > 0 || err == nil || code == 0 || t.closed || t.known > 0 || t.left > 0 || len(p) < 4 {
+		return n, err
+	}
+	t.closed = true
+	p[0], p[1] = 0x88, 2 // final, close; a payload of two bytes, unmasked as servers send them
+	binary.BigEndian.PutUint16(p[2:], uint16(code))
+	return 4, nil
+}
+
+// follow counts the frames of b (section 5.2).
+func (t *tunnel) follow(b []byte) {
+	for len(b) > 0 {
+		if t.left > 0 {
+			n := min(t.left, uint64(len(b)))
+			t.left, b = t.left-n, b[n:]
+			continue
+		}
+		t.header[t.known] = b[0]
+		t.known, b = t.known+1, b[1:]
+		if length, whole := payload(t.header[:t.known]); whole {
+			t.closed = t.closed || t.header[0]&0x0f == 8
+			t.known, t.left = 0, length
+		}
+	}
+}
+
+// payload returns how long the payload of a frame is, once its header is whole.
+func payload(header []byte) (length uint64, whole bool) {
+	if len(header) < 2 {
+		return 0, false
+	}
+	rest := header[2:]
+	need := 0
+	if header[1]&0x80 != 0 {
+		need = 4 // the mask
+	}
+	switch length = uint64(header[1] & 0x7f); length {
+	case 126:
+		if len(rest) < 2+need {
+			return 0, false
+		}
+		return uint64(binary.BigEndian.Uint16(rest)), true
+	case 127:
+		if len(rest) < 8+need {
+			return 0, false
+		}
+		return binary.BigEndian.Uint64(rest), true
+	}
+	return length, len(rest) >= need
+}
+
+// CloseWrite tells the backend that nothing more comes, where it can be told.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
