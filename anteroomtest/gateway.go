@@ -169,17 +169,7 @@ telemetry: {sample: 0.05}
 // Start runs the gateway that s describes.
 func Start(t testing.TB, s Setup) *Gateway {
 	t.Helper()
-	g := &Gateway{Provider: s.Provider, Backend: s.Backend, Dir: s.Dir, t: t, log: &log{}}
-	if g.Provider == nil {
-		g.Provider = NewProvider(t)
-		g.Provider.Person(Nora)
-	}
-	if g.Backend == nil {
-		g.Backend = NewBackend(t)
-	}
-	if g.Dir == "" {
-		g.Dir = t.TempDir()
-	}
+	g := around(t, s)
 	address := "127.0.0.1:" + s.Port
 	if s.Port == "" {
 		address = "127.0.0.1:0"
@@ -236,6 +226,23 @@ func Start(t testing.TB, s Setup) *Gateway {
 	}
 	g.CA = x509.NewCertPool()
 	g.CA.AppendCertsFromPEM(pem)
+	return g
+}
+
+// around returns a gateway that does not run yet, with all that s puts around it.
+func around(t testing.TB, s Setup) *Gateway {
+	t.Helper()
+	g := &Gateway{Provider: s.Provider, Backend: s.Backend, Dir: s.Dir, t: t, log: &log{}}
+	if g.Provider == nil {
+		g.Provider = NewProvider(t)
+		g.Provider.Person(Nora)
+	}
+	if g.Backend == nil {
+		g.Backend = NewBackend(t)
+	}
+	if g.Dir == "" {
+		g.Dir = t.TempDir()
+	}
 	return g
 }
 

@@ -46,17 +46,8 @@ func Build(t testing.TB, name string) string {
 // log, and env as its whole environment, until t ends. Of s, Port is not used.
 func StartProgram(t testing.TB, binary string, s Setup, env ...string) *Program {
 	t.Helper()
-	g := &Gateway{Provider: s.Provider, Backend: s.Backend, Dir: s.Dir, Port: freePort(t), t: t, log: &log{}}
-	if g.Provider == nil {
-		g.Provider = NewProvider(t)
-		g.Provider.Person(Nora)
-	}
-	if g.Backend == nil {
-		g.Backend = NewBackend(t)
-	}
-	if g.Dir == "" {
-		g.Dir = t.TempDir()
-	}
+	g := around(t, s)
+	g.Port = freePort(t)
 	g.Address = "127.0.0.1:" + g.Port
 	text := s.Config
 	if text == "" {

@@ -3,6 +3,8 @@ package session_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/securecookie"
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/session"
@@ -379,7 +383,12 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 		if !json.Valid(text) {
 			t.Fatalf("not one record: %q", text)
 		}
-		for _, secret := range []string{c.Value, "backend-secret", "JSESSIONID"} {
+		// What the cookie seals, read as whoever has the key could.
+		var id []byte
+		if err := securecookie.New(key(1).Hash, key(1).Block).SetSerializer(securecookie.NopEncoder{}).MaxAge(0).Decode(session.CookieName+" "+ehr, c.Value, &id); err != nil || len(id) < 16 {
+			t.Fatalf("open the cookie: %d bytes, %v", len(id), err)
+		}
+		for _, secret := range []string{c.Value, string(id), base64.RawURLEncoding.EncodeToString(id), base64.StdEncoding.EncodeToString(id), hex.EncodeToString(id), "backend-secret", "JSESSIONID"} {
 			if bytes.Contains(text, []byte(secret)) {
 				t.Errorf("the record holds %q", secret)
 			}

@@ -237,7 +237,11 @@ func TestUnknownHost(t *testing.T) {
 	w := newWorld(t)
 	r := httptest.NewRequest("GET", at("gone.test", "/"), nil)
 	link := w.desk.Link(httptest.NewRecorder(), r, access.Journey{Host: "gone.test", Return: "/", Front: "/"})
-	w.browser().get(link).page(400, "sign_in_expired")
+	b := w.browser()
+	b.get(link).page(400, "sign_in_expired")
+	if b.asked() {
+		t.Error("the provider was asked for it")
+	}
 }
 
 func TestCookiesHaveTheirPrefix(t *testing.T) {

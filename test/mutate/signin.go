@@ -121,7 +121,6 @@ func signIn() []Guard {
 		}, {
 			Name: "the journey is ours", Why: "where to return to is nothing that a person can write (J1; hospital C14)",
 			File: "signin/link.go", Old: "if !d.Known(l.Journey.Host) {", New: "if false {",
-			Also:    []Edit{{"signin/callback.go", " || !d.Known(st.Back.Journey.Host) {", " {"}},
 			Package: "signin", Test: "TestUnknownHost",
 		}, {
 			Name: "a return code works once", Why: "what was overheard is spent (H2)",
