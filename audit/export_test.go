@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/ed25519"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
@@ -28,3 +29,23 @@ func Encode(b []byte, e *access.Event, now time.Time) []byte {
 
 // Decode reads a line.
 var Decode = decode
+
+// DecodeAny reads a line by encoding/json alone.
+var DecodeAny = decodeAny
+
+// AsWritten reports whether a line is written as the journal writes.
+func AsWritten(line []byte) bool {
+	var s spelling[[]byte]
+	return s.read(line)
+}
+
+// AllKnown reports whether every key of a line that is written so has a field.
+func AllKnown(line []byte) bool {
+	var s spelling[[]byte]
+	return s.read(line) && !s.unknown
+}
+
+// VerifyByLine is [Verify] without its quick look at many lines at once.
+func VerifyByLine(dir string, keys ...ed25519.PublicKey) (Report, error) {
+	return verify(dir, keys, true)
+}

@@ -75,11 +75,20 @@ func journal(t testing.TB, dir string, n int) {
 	closed(t, j)
 }
 
+// verify also holds that the quick look says what the one line by line does.
 func verify(t testing.TB, dir string) audit.Report {
 	t.Helper()
-	r, err := audit.Verify(dir, key.Public().(ed25519.PublicKey))
+	public := key.Public().(ed25519.PublicKey)
+	r, err := audit.Verify(dir, public)
 	if err != nil {
 		t.Fatal(err)
+	}
+	slow, err := audit.VerifyByLine(dir, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(slow, r); d != "" {
+		t.Fatalf("verify says otherwise than line by line (-line by line +quickly):\n%s", d)
 	}
 	return r
 }

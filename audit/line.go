@@ -103,12 +103,30 @@ func parseLink(line []byte) (l link, ok bool) {
 	if at < 0 || string(body[at:at+len(prevKey)]) != prevKey || body[len(body)-1] != '"' {
 		return link{}, false
 	}
-	text := body[at+len(prevKey) : len(body)-1]
-	if _, err := hex.Decode(l.prev[:], text); err != nil || bytes.ContainsAny(text, "ABCDEF") {
-		return link{}, false
-	}
-	return l, true
+	return l, readHash(&l.prev, body[at+len(prevKey):len(body)-1])
 }
+
+// readHash reads a hash as [appendSeal] writes it: in lower case.
+func readHash(into *[sha256.Size]byte, text []byte) bool {
+	for i := range into {
+		hi, lo := unhex[text[2*i]], unhex[text[2*i+1]]
+		if hi|lo > 15 {
+			return false
+		}
+		into[i] = hi<<4 | lo
+	}
+	return true
+}
+
+var unhex = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 0xff
+	}
+	for v, c := range "0123456789abcdef" {
+		t[c] = byte(v)
+	}
+	return t
+}()
 
 // isCheckpoint reports whether the line's event is checkpoint. No value can
 // spell the field, since quotes in values are escaped.

@@ -67,7 +67,20 @@ type Login struct {
 	AuthTime time.Time `json:"auth_time"`
 }
 
+// decode returns the Record that line is. Of the lines that the journal writes
+// it makes one string and cuts the fields out of it.
 func decode(line []byte) (Record, error) {
+	var spelled spelling[string]
+	if spelled.read(string(line)) {
+		if r, ok := spelled.record(); ok {
+			return r, nil
+		}
+	}
+	return decodeAny(line)
+}
+
+// decodeAny decodes a line whoever wrote it.
+func decodeAny(line []byte) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(line, &r); err != nil {
 		return Record{}, fmt.Errorf("decode record: %w", err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,12 @@ import (
 // error means that the question could not be answered; dir without a journal
 // is [ErrNoJournal]. The gateway may be writing meanwhile.
 func Verify(dir string, keys ...ed25519.PublicKey) (Report, error) {
+	return verify(dir, keys, false)
+}
+
+// verify does what [Verify] says; line by line, without the quick look at many
+// lines at once, when it is told to.
+func verify(dir string, keys []ed25519.PublicKey, lineByLine bool) (Report, error) {
 	// The head is read first: what is written after it only goes further.
 	h, herr := readHead(dir)
 	if herr != nil && !errors.Is(herr, errNoHead) {
@@ -35,7 +42,8 @@ func Verify(dir string, keys ...ed25519.PublicKey) (Report, error) {
 	if len(all) == 0 && herr != nil {
 		return Report{}, fmt.Errorf("verify %s: %w", dir, ErrNoJournal)
 	}
-	v := verifier{dir: dir, pinned: keys, head: h, headed: herr == nil, reader: bufio.NewReaderSize(nil, maxLine)}
+	v := verifier{dir: dir, pinned: keys, head: h, headed: herr == nil, signedHash: h.point().hash, lineByLine: lineByLine, reading: newReading(),
+		reader: bufio.NewReaderSize(nil, maxLine)}
 	for i := range all {
 		v.name, v.isLast, v.next = all[i].String(), i == len(all)-1, ""
 		if !v.isLast {
@@ -62,6 +70,10 @@ type verifier struct {
 	headed bool
 	report Report
 
+	signedHash [sha256.Size]byte // what the head says of its line
+	lineByLine bool
+	reading    *reading
+
 	name     string // of the segment that is read
 	next     string // of the one after it; "" when it is the last
 	isLast   bool
@@ -71,6 +83,7 @@ type verifier struct {
 	lastFile string // where it stands
 	lastLine int
 	reader   *bufio.Reader
+	spelled  spelling[[]byte]
 	begun    bool     // a record was read
 	opened   Mark     // the last checkpoint that was written at a start
 	torn     *Problem // the segment before ended in the middle of a line
@@ -91,13 +104,20 @@ func (v *verifier) segment() (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	var src io.Reader = f
 	limit, limited := v.goodUpTo()
-	if limited {
-		src = io.LimitReader(f, limit)
+	if !limited {
+		limit = math.MaxInt64
 	}
+	src := io.NewSectionReader(f, 0, limit)
 	v.report.Segments++
 	v.lines = 0
+	end, err := v.stretches(src)
+	if err != nil {
+		return false, err
+	}
+	if _, err := src.Seek(end, io.SeekStart); err != nil {
+		return false, err
+	}
 	r := v.reader
 	r.Reset(src)
 	for {
@@ -257,7 +277,7 @@ func (v *verifier) follows(l link, c Record) bool {
 
 // take counts a line that is in place.
 func (v *verifier) take(text []byte, here point, c Record) bool {
-	if !json.Valid(text) {
+	if !v.spelled.read(text) && !json.Valid(text) {
 		v.problem(v.lines, here.seq, "is not JSON: it was changed")
 		return false
 	}
