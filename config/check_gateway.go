@@ -135,6 +135,20 @@ func (d *decoder) isWeb(a address) bool {
 	return false
 }
 
+// isCollector reports whether a names a collector by a protocol that is spoken.
+func (d *decoder) isCollector(a address) bool {
+	switch u := a.V; {
+	case u.Scheme == "https" || u.Scheme == "http":
+	case u.Scheme != "grpcs" && u.Scheme != "grpc":
+		d.mistake(a.where(), "%s is none of http, https, grpc and grpcs", quoted(u.Redacted()))
+		return false
+	case u.Path != "" && u.Path != "/":
+		d.mistake(a.where(), "%s has more than a host and a port, which gRPC does not send", quoted(u.Redacted()))
+		return false
+	}
+	return true
+}
+
 func (d *decoder) tls(f *file) TLS {
 	t := &f.TLS
 	out := TLS{SelfSigned: t.SelfSigned.V, MinVersion: t.MinVersion.V}

@@ -132,7 +132,7 @@ type Rate struct {
 
 // A Telemetry says where traces go.
 type Telemetry struct {
-	OTLP   string  // URL of a collector; "" for none
+	OTLP   string  // URL of a collector, whose scheme is the protocol; "" for none
 	Sample float64 // share of requests, 0 to 1
 }
 
@@ -239,7 +239,7 @@ func (d *decoder) config(f *file) *Config {
 	c.Limits = d.limits(&f.Limits)
 	c.Telemetry.Sample = f.Telemetry.Sample.V
 	if u := f.Telemetry.OTLP.V; u != nil {
-		if d.isWeb(f.Telemetry.OTLP) {
+		if d.isCollector(f.Telemetry.OTLP.address) {
 			c.Telemetry.OTLP = u.String()
 		}
 	}

@@ -87,8 +87,8 @@ type (
 
 	telemetryKeys struct {
 		place
-		OTLP   address  `yaml:"otlp" doc:"an OpenTelemetry collector that takes OTLP over HTTP; none unless said"`
-		Sample fraction `yaml:"sample" default:"0.05" doc:"the share of requests that is traced, 0 to 1; refusals and step-ups always are"`
+		OTLP   collector `yaml:"otlp" doc:"an OpenTelemetry collector: http(s):// for OTLP over HTTP, grpc:// or grpcs:// for OTLP over gRPC; none unless said"`
+		Sample fraction  `yaml:"sample" default:"0.05" doc:"the share of requests that is traced, 0 to 1; refusals and step-ups always are"`
 	}
 
 	postureKeys struct {

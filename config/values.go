@@ -61,7 +61,8 @@ type (
 		V       *url.URL
 		Written string
 	}
-	unbuilt struct{ place } // a key that is known and refused
+	collector struct{ address } // one whose scheme is the protocol of a collector
+	unbuilt   struct{ place }   // a key that is known and refused
 )
 
 func (t *text) read(d *decoder, n *yaml.Node) {
@@ -250,5 +251,8 @@ func (*prefix) schema() *jsonschema.Schema {
 }
 func (*address) schema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Pattern: "^https?://"}
+}
+func (*collector) schema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Pattern: "^(https?|grpcs?)://"}
 }
 func (*unbuilt) schema() *jsonschema.Schema { return jsonschema.FalseSchema }

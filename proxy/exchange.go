@@ -375,14 +375,16 @@ func (x *exchange) finish() {
 			x.g.Log.Error("record an outcome", "error", err, "request_id", x.id)
 		}
 	}
+	exemplar := ""
 	if x.trace != nil {
 		x.trace.End(status)
+		exemplar = x.trace.Exemplar()
 	}
 	name := ""
 	if x.route != nil {
 		name = x.route.Name
 	}
-	x.g.Meter.Done(name, x.decision, status, time.Since(x.now), x.backend)
+	x.g.Meter.Done(name, x.decision, status, time.Since(x.now), x.backend, exemplar)
 	if failure == http.ErrAbortHandler {
 		panic(failure) // net/http cuts the connection: the client must not take half an answer for a whole one
 	}

@@ -69,16 +69,16 @@ func (p *parts) Token(string, []byte) (string, bool) { return "", false }
 func (p *parts) Read(netip.Addr, http.Header, time.Time) (access.Posture, error) {
 	return access.Posture{}, nil
 }
-func (p *parts) Latest(string) (access.Posture, bool)                            { return access.Posture{}, false }
-func (p *parts) Done(string, access.Decision, int, time.Duration, time.Duration) {}
-func (p *parts) Observed(string, access.Observation)                             {}
-func (p *parts) HeadersDropped(int)                                              {}
-func (p *parts) Security(string)                                                 {}
-func (p *parts) Limited(string)                                                  {}
-func (p *parts) AuditFailed()                                                    { p.note("audit failed") }
-func (p *parts) Streams(int)                                                     {}
-func (p *parts) Value(string, access.Grant, access.Posture) string               { return "" }
-func (p *parts) JWKS() []byte                                                    { return nil }
+func (p *parts) Latest(string) (access.Posture, bool)                                    { return access.Posture{}, false }
+func (p *parts) Done(string, access.Decision, int, time.Duration, time.Duration, string) {}
+func (p *parts) Observed(string, access.Observation)                                     {}
+func (p *parts) HeadersDropped(int)                                                      {}
+func (p *parts) Security(string)                                                         {}
+func (p *parts) Limited(string)                                                          {}
+func (p *parts) AuditFailed()                                                            { p.note("audit failed") }
+func (p *parts) Streams(int)                                                             {}
+func (p *parts) Value(string, access.Grant, access.Posture) string                       { return "" }
+func (p *parts) JWKS() []byte                                                            { return nil }
 func (p *parts) Assertion(access.Grant, access.Posture, string, string, time.Duration, time.Time) (string, error) {
 	return "", nil
 }
@@ -108,6 +108,7 @@ type tracer struct{}
 func (tracer) Open(context.Context, proxy.Opening) proxy.Trace { return tracer{} }
 func (tracer) TraceID() string                                 { return "" }
 func (tracer) Traceparent() string                             { return "" }
+func (tracer) Exemplar() string                                { return "" }
 func (tracer) Backend(http.Header)                             {}
 func (tracer) BackendDone(int, error)                          {}
 func (tracer) End(int)                                         {}

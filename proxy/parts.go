@@ -98,6 +98,7 @@ type Opening struct {
 type Trace interface {
 	TraceID() string
 	Traceparent() string
+	Exemplar() string      // TraceID where the spans are kept, else ""
 	Backend(h http.Header) // begins the backend call and names it in the outgoing headers
 	BackendDone(status int, err error)
 	End(status int)
@@ -105,7 +106,7 @@ type Trace interface {
 
 // Meter counts.
 type Meter interface {
-	Done(route string, d access.Decision, status int, total, backend time.Duration)
+	Done(route string, d access.Decision, status int, total, backend time.Duration, exemplar string)
 	Observed(route string, o access.Observation)
 	HeadersDropped(n int)
 	Security(reason string)

@@ -14,6 +14,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/anteroom/anteroom/telemetry"
@@ -33,22 +34,30 @@ func newReceiver(t testing.TB) *receiver {
 		body, err := io.ReadAll(r.Body)
 		var req collector.ExportTraceServiceRequest
 		if err == nil {
-			err = proto.Unmarshal(body, &req)
+			read := proto.Unmarshal
+			if r.Header.Get("Content-Type") == "application/json" {
+				read = protojson.Unmarshal
+			}
+			err = read(body, &req)
 		}
 		if err != nil || r.URL.Path != "/v1/traces" {
 			t.Errorf("collector got %s: %v", r.URL.Path, err)
 		}
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
-		for _, rs := range req.ResourceSpans {
-			rec.resource = values(rs.Resource.Attributes)
-			for _, ss := range rs.ScopeSpans {
-				rec.spans = append(rec.spans, ss.Spans...)
-			}
-		}
+		rec.keep(&req)
 	}))
 	t.Cleanup(rec.Close)
 	return rec
+}
+
+func (rec *receiver) keep(req *collector.ExportTraceServiceRequest) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for _, rs := range req.ResourceSpans {
+		rec.resource = values(rs.Resource.Attributes)
+		for _, ss := range rs.ScopeSpans {
+			rec.spans = append(rec.spans, ss.Spans...)
+		}
+	}
 }
 
 // values returns attributes as plain values, roles joined by commas.

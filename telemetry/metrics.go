@@ -93,9 +93,10 @@ func number(f *atomic.Pointer[func() int]) float64 {
 	return 0
 }
 
-// MetricsHandler serves the numbers to Prometheus.
+// MetricsHandler serves the numbers to Prometheus; to one that asks for
+// OpenMetrics, with the traces that stand for them.
 func (m *Metrics) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // CountSessions makes count the source of the number of sessions. It is asked

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
@@ -16,8 +15,6 @@ const (
 	batchEvery    = time.Second
 	exportTimeout = 10 * time.Second
 )
-
-var retries = otlptracehttp.RetryConfig{Enabled: true, InitialInterval: 500 * time.Millisecond, MaxInterval: 3 * time.Second, MaxElapsedTime: exportTimeout}
 
 // A queue bounds the spans between their end and the collector, and counts
 // those that it drops. The batch processor of the SDK does drop, but tells

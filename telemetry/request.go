@@ -156,6 +156,15 @@ func (r *Request) Traceparent() string { return formatTraceparent(r.ids.trace, r
 // Sampled reports whether the request's spans are kept.
 func (r *Request) Sampled() bool { return r.sampled }
 
+// Exemplar returns the trace's id where its spans are kept, and "" where
+// nobody could look it up.
+func (r *Request) Exemplar() string {
+	if r.sampled {
+		return r.TraceID()
+	}
+	return ""
+}
+
 // Logger returns l with the ids that lead from a line to the trace, the page
 // and the audit record.
 func (r *Request) Logger(l *slog.Logger) *slog.Logger {

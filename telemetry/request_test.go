@@ -324,7 +324,7 @@ func BenchmarkRequest(b *testing.B) {
 				r.Inject(h)
 				r.EndBackend(200, nil)
 				r.End(200)
-				route.Done(access.Allow, access.AllMet, 200, time.Millisecond)
+				route.Done(access.Allow, access.AllMet, 200, time.Millisecond, "")
 			}
 			rec.flush(b, tel)
 		})

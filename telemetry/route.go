@@ -61,14 +61,25 @@ func (m *Metrics) Route(name string) *Route {
 	return kept.(*Route)
 }
 
-// Done counts a request that was answered with status (0: with nothing) after d.
-func (r *Route) Done(v access.Verdict, reason access.Reason, status int, d time.Duration) {
+// Done counts a request that was answered with status (0: with nothing) after
+// d. A sampled trace stands for the time that it took (an exemplar); "" for none.
+func (r *Route) Done(v access.Verdict, reason access.Reason, status int, d time.Duration, trace string) {
 	r.requests.get(outcome{v, reason, uint8(max(0, min(status/100, 9)))}).Inc()
-	r.latency.Observe(d.Seconds())
+	observe(r.latency, d, trace)
 }
 
-// Answered counts the time that the backend took to the first byte of its answer.
-func (r *Route) Answered(d time.Duration) { r.backend.Observe(d.Seconds()) }
+// Answered counts the time that the backend took to the first byte of its
+// answer, with a sampled trace as Done does.
+func (r *Route) Answered(d time.Duration, trace string) { observe(r.backend, d, trace) }
+
+// observe makes no garbage but for an exemplar, which is the few's.
+func observe(h prometheus.Observer, d time.Duration, trace string) {
+	if trace == "" {
+		h.Observe(d.Seconds())
+		return
+	}
+	h.(prometheus.ExemplarObserver).ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": trace})
+}
 
 // Observed counts what a rule under observe would have decided.
 func (r *Route) Observed(rule string, v access.Verdict) { r.observed.get(observation{rule, v}).Inc() }

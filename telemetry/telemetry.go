@@ -7,11 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"strings"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -20,7 +16,7 @@ import (
 
 // A Config says where spans go and how many.
 type Config struct {
-	OTLP           string  // base URL of an OTLP/HTTP collector; "": what OTEL_EXPORTER_OTLP_* say, else none
+	OTLP           string  // address of an OTLP collector: http, https, grpc or grpcs; "": what OTEL_EXPORTER_OTLP_* say, else none
 	Sample         float64 // share of the ordinary requests that are traced, 0 to 1
 	ServiceVersion string
 	PseudonymKey   []byte // keys enduser.pseudo.id; at least 16 bytes where spans are exported
@@ -55,15 +51,7 @@ func Setup(ctx context.Context, c Config) (*Telemetry, error) {
 	if len(c.PseudonymKey) < 16 {
 		return nil, errors.New("telemetry: the key of pseudonyms has fewer than 16 bytes")
 	}
-	options := []otlptracehttp.Option{otlptracehttp.WithRetry(retries)}
-	if c.OTLP != "" {
-		u, err := url.Parse(c.OTLP)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("telemetry: %q is not the http or https address of a collector", c.OTLP)
-		}
-		options = append(options, otlptracehttp.WithEndpointURL(u.JoinPath("v1", "traces").String()))
-	}
-	exporter, err := otlptracehttp.New(ctx, options...)
+	exporter, err := newExporter(ctx, c.OTLP, log)
 	if err != nil {
 		return nil, fmt.Errorf("set up the export of spans: %w", err)
 	}
@@ -81,14 +69,6 @@ func Setup(ctx context.Context, c Config) (*Telemetry, error) {
 	)
 	t.tracer = t.provider.Tracer("github.com/anteroom/anteroom/telemetry")
 	return t, nil
-}
-
-// exports reports whether there is a collector, by configuration or environment.
-func exports(configured string) bool {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
-		return false
-	}
-	return configured != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }
 
 // Shutdown sends what is queued and stops, at the latest when ctx ends.

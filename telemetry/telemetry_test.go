@@ -18,8 +18,16 @@ import (
 // scrape returns the exposition's lines of the gateway's own metrics.
 func scrape(t testing.TB, tel *telemetry.Telemetry) string {
 	t.Helper()
+	return scrapeAs(t, tel, "")
+}
+
+// scrapeAs asks for the exposition in a format that accept names.
+func scrapeAs(t testing.TB, tel *telemetry.Telemetry, accept string) string {
+	t.Helper()
 	w := httptest.NewRecorder()
-	tel.MetricsHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", accept)
+	tel.MetricsHandler().ServeHTTP(w, r)
 	if w.Code != 200 {
 		t.Fatalf("status %d: %s", w.Code, w.Body)
 	}
@@ -40,12 +48,12 @@ func TestMetrics(t *testing.T) {
 	has(t, scrape(t, tel), "anteroom_config_reload_success 1", "anteroom_sessions 0", "anteroom_held_requests 0", "anteroom_telemetry_dropped_total 0")
 
 	r := tel.Route("pharmacy")
-	r.Done(access.Allow, access.AllMet, 200, 30*time.Millisecond)
-	r.Done(access.Allow, access.AllMet, 204, 30*time.Millisecond)
-	r.Done(access.Deny, access.DeviceFailed("fresh_os"), 403, time.Millisecond)
-	r.Done(access.Allow, access.AllMet, 0, time.Second)
-	tel.Route("").Done(access.Deny, access.BadRequest, 400, time.Millisecond)
-	r.Answered(20 * time.Millisecond)
+	r.Done(access.Allow, access.AllMet, 200, 30*time.Millisecond, "")
+	r.Done(access.Allow, access.AllMet, 204, 30*time.Millisecond, "")
+	r.Done(access.Deny, access.DeviceFailed("fresh_os"), 403, time.Millisecond, "")
+	r.Done(access.Allow, access.AllMet, 0, time.Second, "")
+	tel.Route("").Done(access.Deny, access.BadRequest, 400, time.Millisecond, "")
+	r.Answered(20*time.Millisecond, "")
 	r.Observed("old dispatcher amends", access.StepUp)
 	tel.Reloaded(true)
 	tel.Reloaded(false)
@@ -95,11 +103,44 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A sampled request's trace stands at the time it took, for whoever can read
+// it there; one that is not sampled leads nowhere and is not named.
+func TestExemplars(t *testing.T) {
+	rec := newReceiver(t)
+	tel := setup(t, telemetry.Config{OTLP: rec.URL, Sample: 0})
+	route := tel.Route("pharmacy")
+	kept := tel.Open(t.Context(), telemetry.Opening{Method: "GET", Verdict: access.StepUp})
+	lost := tel.Open(t.Context(), telemetry.Opening{Method: "GET", Verdict: access.Allow})
+	for _, r := range []*telemetry.Request{kept, lost} {
+		r.End(200)
+		route.Answered(20*time.Millisecond, r.Exemplar())
+		route.Done(access.Allow, access.AllMet, 200, 30*time.Millisecond, r.Exemplar())
+	}
+	text := scrapeAs(t, tel, "application/openmetrics-text; version=1.0.0")
+	for _, start := range []string{
+		`anteroom_request_seconds_bucket{route="pharmacy",le="0.05"} 2 # {trace_id="` + kept.TraceID() + `"} 0.03 `,
+		`anteroom_backend_seconds_bucket{route="pharmacy",le="0.025"} 2 # {trace_id="` + kept.TraceID() + `"} 0.02 `,
+	} {
+		if !strings.Contains(text, "\n"+start) {
+			t.Errorf("no line begins with %s", start)
+		}
+	}
+	if strings.Contains(text, lost.TraceID()) {
+		t.Error("a trace that was not kept is an exemplar")
+	}
+	if !strings.HasSuffix(text, "\n# EOF\n") {
+		t.Error("this is no OpenMetrics exposition")
+	}
+	if plain := scrape(t, tel); strings.Contains(plain, "trace_id") {
+		t.Error("the old format has exemplars, which it cannot carry")
+	}
+}
+
 func TestSeriesAreBounded(t *testing.T) {
 	tel := setup(t, telemetry.Config{})
 	r := tel.Route("pharmacy")
 	for i := range 3000 {
-		r.Done(access.Deny, access.Reason(strings.Repeat("x", i)), 403, time.Millisecond)
+		r.Done(access.Deny, access.Reason(strings.Repeat("x", i)), 403, time.Millisecond, "")
 		r.Observed(strings.Repeat("x", i), access.Deny)
 	}
 	text := scrape(t, tel)
@@ -115,9 +156,9 @@ func TestSeriesAreBounded(t *testing.T) {
 func TestCountingMakesNoGarbage(t *testing.T) {
 	r := setup(t, telemetry.Config{}).Route("pharmacy")
 	n := testing.AllocsPerRun(100, func() {
-		r.Done(access.Allow, access.AllMet, 200, time.Millisecond)
+		r.Done(access.Allow, access.AllMet, 200, time.Millisecond, "")
 		r.Observed("rule", access.StepUp)
-		r.Answered(time.Millisecond)
+		r.Answered(time.Millisecond, "")
 	})
 	if n > 0 {
 		t.Errorf("%v allocations", n)
@@ -131,26 +172,13 @@ func TestSetupRefuses(t *testing.T) {
 		"sample below 0":   {Sample: -0.1},
 		"no key":           {OTLP: "http://127.0.0.1:4318"},
 		"no scheme":        {OTLP: "127.0.0.1:4318", PseudonymKey: key},
-		"not a web scheme": {OTLP: "grpc://127.0.0.1:4317", PseudonymKey: key},
+		"another scheme":   {OTLP: "ftp://127.0.0.1:4317", PseudonymKey: key},
+		"gRPC with a path": {OTLP: "grpc://127.0.0.1:4317/v1/traces", PseudonymKey: key},
+		"gRPC to nobody":   {OTLP: "grpc:///", PseudonymKey: key},
 	} {
 		if _, err := telemetry.Setup(t.Context(), c); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-}
-
-func TestEnvironment(t *testing.T) {
-	rec := newReceiver(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL)
-	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=ward-7")
-	tel := setup(t, telemetry.Config{Sample: 1})
-	tel.Open(t.Context(), telemetry.Opening{Method: "GET", Verdict: access.Allow}).End(200)
-	if spans := rec.flush(t, tel); len(spans) != 1 || rec.resource["deployment.environment.name"] != "ward-7" || rec.resource["service.name"] != "anteroom" {
-		t.Errorf("%d spans of %v", len(spans), rec.resource)
-	}
-	t.Setenv("OTEL_SDK_DISABLED", "true")
-	if setup(t, telemetry.Config{Sample: 1}).Open(t.Context(), telemetry.Opening{Method: "GET"}).Sampled() {
-		t.Error("sampled though the SDK is disabled")
 	}
 }
 

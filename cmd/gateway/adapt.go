@@ -163,11 +163,11 @@ func (t trace) BackendDone(status int, err error) { t.EndBackend(status, err) }
 // meter counts for the proxy.
 type meter struct{ *telemetry.Telemetry }
 
-func (m meter) Done(route string, d access.Decision, status int, total, backend time.Duration) {
+func (m meter) Done(route string, d access.Decision, status int, total, backend time.Duration, exemplar string) {
 	r := m.Route(route)
-	r.Done(d.Verdict, d.Reason, status, total)
+	r.Done(d.Verdict, d.Reason, status, total, exemplar)
 	if backend > 0 {
-		r.Answered(backend)
+		r.Answered(backend, exemplar)
 	}
 }
 

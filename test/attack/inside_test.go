@@ -131,23 +131,23 @@ func (*inside) Use(context.Context, proxy.Person, access.Limits, bool, time.Time
 func (*inside) Spend(context.Context, proxy.Person, string, string, string, time.Time) (bool, error) {
 	return false, nil
 }
-func (*inside) Pin(context.Context, proxy.Person, string) error                 { return nil }
-func (*inside) End(context.Context, string, access.Reason) error                { return nil }
-func (*inside) EndDevice(context.Context, string, access.Reason) error          { return nil }
-func (*inside) Remember(proxy.Person, string, []*http.Cookie)                   {}
-func (*inside) Hold(context.Context, proxy.HeldRequest) (string, error)         { return "held", nil }
-func (*inside) Record(context.Context, *access.Event, bool) error               { return nil }
-func (*inside) Done(string, access.Decision, int, time.Duration, time.Duration) {}
-func (*inside) Observed(string, access.Observation)                             {}
-func (*inside) HeadersDropped(int)                                              {}
-func (*inside) Security(string)                                                 {}
-func (*inside) Limited(string)                                                  {}
-func (*inside) AuditFailed()                                                    {}
-func (*inside) Streams(int)                                                     {}
-func (*inside) Serve(w http.ResponseWriter, _ *http.Request, _ proxy.Place)     { w.WriteHeader(204) }
-func (*inside) Write(w http.ResponseWriter, p pages.Page)                       { w.WriteHeader(max(p.Status, 200)) }
-func (*inside) Assets() http.Handler                                            { return http.NotFoundHandler() }
-func (*inside) Token(string, []byte) (string, bool)                             { return "", false }
+func (*inside) Pin(context.Context, proxy.Person, string) error                         { return nil }
+func (*inside) End(context.Context, string, access.Reason) error                        { return nil }
+func (*inside) EndDevice(context.Context, string, access.Reason) error                  { return nil }
+func (*inside) Remember(proxy.Person, string, []*http.Cookie)                           {}
+func (*inside) Hold(context.Context, proxy.HeldRequest) (string, error)                 { return "held", nil }
+func (*inside) Record(context.Context, *access.Event, bool) error                       { return nil }
+func (*inside) Done(string, access.Decision, int, time.Duration, time.Duration, string) {}
+func (*inside) Observed(string, access.Observation)                                     {}
+func (*inside) HeadersDropped(int)                                                      {}
+func (*inside) Security(string)                                                         {}
+func (*inside) Limited(string)                                                          {}
+func (*inside) AuditFailed()                                                            {}
+func (*inside) Streams(int)                                                             {}
+func (*inside) Serve(w http.ResponseWriter, _ *http.Request, _ proxy.Place)             { w.WriteHeader(204) }
+func (*inside) Write(w http.ResponseWriter, p pages.Page)                               { w.WriteHeader(max(p.Status, 200)) }
+func (*inside) Assets() http.Handler                                                    { return http.NotFoundHandler() }
+func (*inside) Token(string, []byte) (string, bool)                                     { return "", false }
 func (*inside) Value(word string, g access.Grant, p access.Posture) string {
 	return inject.Value(word, g, p)
 }
@@ -167,6 +167,7 @@ type unseen struct{}
 func (unseen) Open(context.Context, proxy.Opening) proxy.Trace { return unseen{} }
 func (unseen) TraceID() string                                 { return "" }
 func (unseen) Traceparent() string                             { return "" }
+func (unseen) Exemplar() string                                { return "" }
 func (unseen) Backend(http.Header)                             {}
 func (unseen) BackendDone(int, error)                          {}
 func (unseen) End(int)                                         {}

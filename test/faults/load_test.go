@@ -3,66 +3,12 @@ package faults_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// TestR14Collector has the collector swallow every span, and then go away.
-func TestR14Collector(t *testing.T) {
-	e := begin(t, "R14")
-	var hang atomic.Bool
-	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		if hang.Load() {
-			<-r.Context().Done()
-		}
-	}))
-	t.Cleanup(func() { collector.CloseClientConnections(); collector.Close() })
-	g := start(t, setup{edit: patient("telemetry: {sample: 0.05}", "telemetry: {sample: 1, otlp: "+collector.URL+"}")})
-	cookie := cookieOf(g.signedIn(t), "ehr.test")
-	client := g.client(t, false, 32)
-	get := g.get(t, client, "ehr.test", "/chart", cookie)
-	during(t, time.Second, 200, get) // warms up
-	before := g.memory()
-	more, p99, failed, first := disturbance(t, 5*time.Millisecond, 200, get, func() func() {
-		hang.Store(true)
-		return func() { hang.Store(false); collector.CloseClientConnections() }
-	})
-	e.figure("collector hanging: p99 +%v to %v", round(more), round(p99))
-	e.must(failed == 0, "%d requests failed: %s", failed, first)
-	e.within(more, 5*time.Millisecond, "with a collector that hangs p99 rose by")
-
-	// More spans than have room, to one that hangs and to one that is gone.
-	hang.Store(true)
-	var sent atomic.Int64
-	var all sync.WaitGroup
-	for range 16 {
-		all.Go(func() {
-			for sent.Add(1) <= 6000 {
-				if _, err := get(0); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	grown := g.memory() - before
-	dropped := g.metric("anteroom_telemetry_dropped_total")
-	e.figure("6,000 more requests: memory +%d MiB, %d spans dropped and counted", grown>>20, int(dropped))
-	e.must(grown < 64<<20, "memory grew by %d MiB", grown>>20)
-	e.must(dropped > 0, "no span was counted as dropped")
-	collector.CloseClientConnections()
-	collector.Listener.Close()
-	y := during(t, time.Second, 200, get)
-	e.figure("collector gone: %d of %d requests failed", len(y.failed), y.total())
-	e.must(len(y.failed) == 0, "%d requests failed: %s", len(y.failed), y.first())
-}
 
 // TestR15Overload offers a gateway twice what gets through it. By default the
 // backend is what sets the peak, so that the load fits on this machine beside
