@@ -79,13 +79,14 @@ func (d *discovery) living(ctx context.Context) (*document, error) {
 	case d.err == nil && d.doc == nil:
 		limit = fetchTimeout + shortWait
 	}
+	ended := d.flight.join()
 	d.mu.Unlock()
-	return d.after(d.flight.wait(ctx, limit))
+	return d.after(await(ctx, ended, limit))
 }
 
 // renewed asks the provider whatever is known of it, and waits for the answer.
 func (d *discovery) renewed(ctx context.Context) (*document, error) {
-	return d.after(d.flight.wait(ctx, fetchTimeout+shortWait))
+	return d.after(await(ctx, d.flight.join(), fetchTimeout+shortWait))
 }
 
 func (d *discovery) after(left error) (*document, error) {

@@ -18,7 +18,10 @@ type flight struct {
 }
 
 // join returns a channel that closes when the fetch under way ends, which is
-// begun now unless one is.
+// begun now unless one is. An owner that has looked whether a fetch is needed
+// joins under the lock it looked under: the result is stored under that lock
+// before running is cleared, so whoever saw none finds the fetch still running.
+// Joined later, it may just have ended, and each such caller would begin another.
 func (f *flight) join() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,10 +53,9 @@ func (f *flight) guarded(ctx context.Context) (err error) {
 	return f.fetch(ctx)
 }
 
-// wait waits for the fetch under way, or one begun now: no longer than limit,
-// and no longer than the caller. It returns ctx's error when the caller left.
-func (f *flight) wait(ctx context.Context, limit time.Duration) error {
-	ended := f.join()
+// await waits until ended closes: no longer than limit, and no longer than the
+// caller. It returns ctx's error when the caller left.
+func await(ctx context.Context, ended <-chan struct{}, limit time.Duration) error {
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {

@@ -69,7 +69,6 @@ func TestUnknownKeys(t *testing.T) {
 		if n := calls(); n != 1 {
 			t.Fatalf("cold: %d fetches, want 1", n)
 		}
-		time.Sleep(time.Second) // as they really come: after the last fetch, not in its very moment
 		flood(100)
 		if n := calls(); n != 1 {
 			t.Fatalf("within 30 s: %d fetches, want 1", n)
@@ -93,6 +92,32 @@ func TestUnknownKeys(t *testing.T) {
 			t.Errorf("20 ID tokens: %d fetches, want 3", n)
 		}
 	})
+}
+
+// Those who come while the first documents are fetched share that fetch,
+// however short it is: whoever finds none done joins the one under way. The
+// moment between the two is narrow, so many crowds try to hit it.
+func TestFirstFetchIsShared(t *testing.T) {
+	op := anteroomtest.NewProvider(t)
+	raw := op.LogoutToken("u", "", nil)
+	for range 200 {
+		rp := inBubble(op)
+		discovered, keys := op.Calls(anteroomtest.DiscoveryPath), op.Calls(anteroomtest.KeysPath)
+		var all sync.WaitGroup
+		gate := make(chan struct{})
+		for range 32 {
+			all.Go(func() {
+				<-gate
+				rp.LogoutToken(t.Context(), raw) // its outcome is another test's
+			})
+		}
+		close(gate)
+		all.Wait()
+		discovered, keys = op.Calls(anteroomtest.DiscoveryPath)-discovered, op.Calls(anteroomtest.KeysPath)-keys
+		if discovered != 1 || keys != 1 {
+			t.Fatalf("discovery was fetched %d times, the keys %d times; want one each", discovered, keys)
+		}
+	}
 }
 
 // A token whose key is not in a set fetched for it causes no second fetch.

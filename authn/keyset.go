@@ -102,8 +102,9 @@ func (k *keySet) current(ctx context.Context) (*ring, error) {
 		defer k.mu.Unlock()
 		return nil, k.err
 	}
+	ended := k.flight.join() // while the lock shows that none has just ended
 	k.mu.Unlock()
-	if err := k.flight.wait(ctx, limit); err != nil {
+	if err := await(ctx, ended, limit); err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
@@ -117,10 +118,11 @@ func (k *keySet) current(ctx context.Context) (*ring, error) {
 	return nil, errNoAnswer
 }
 
-// newer returns other keys than old, and whether there are any; those that
-// were fetched after start are new enough. It fetches at most once in keysInterval. For tokens that anybody may have sent that
-// counts every fetch; for one from the token endpoint only those for unknown
-// keys, since a provider may well rotate just after we first asked.
+// newer returns other keys than old, and whether there are any; those that were
+// fetched after start are new enough. It fetches at most once in keysInterval.
+// For tokens that anybody may have sent that counts every fetch; for one from
+// the token endpoint only those for unknown keys, since a provider may well
+// rotate just after we first asked.
 func (k *keySet) newer(ctx context.Context, old *ring, start time.Time, from origin) (*ring, bool) {
 	k.mu.Lock()
 	if k.ring != old {
@@ -137,8 +139,9 @@ func (k *keySet) newer(ctx context.Context, old *ring, start time.Time, from ori
 		return nil, false
 	}
 	k.begun = now
+	ended := k.flight.join()
 	k.mu.Unlock()
-	if err := k.flight.wait(ctx, fetchTimeout+shortWait); err != nil {
+	if err := await(ctx, ended, fetchTimeout+shortWait); err != nil {
 		return nil, false
 	}
 	k.mu.Lock()
