@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/routes"
 )
 
 // record opens the span of a decision and writes it down, before anything is
@@ -49,7 +50,7 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 	e := &x.noted // no record outlives the call that writes it
 	*e = access.Event{
 		Kind: kind, Verdict: x.decision.Verdict.String(), Reason: x.decision.Reason, Rule: x.decision.Rule,
-		Route: x.routeName(), Host: x.req.Host, Method: x.method(), Path: x.req.Path.Escaped,
+		Route: x.routeName(), Host: x.req.Host, Method: x.method(), Path: routes.CutParams(x.req.Path.Escaped),
 		Session: x.session, Posture: x.posture, Failed: x.decision.Failed, Patient: x.patient,
 		RequestID: x.id,
 	}
@@ -61,7 +62,7 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 		e.Host = host
 	}
 	if e.Path == "" {
-		e.Path = clip(x.r.URL.EscapedPath())
+		e.Path = clip(routes.CutParams(x.r.URL.EscapedPath()))
 	}
 	if x.from.IsValid() {
 		e.SourceIP = x.sourceIP()

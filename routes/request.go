@@ -165,6 +165,50 @@ func unhex(c byte) (byte, bool) {
 	return 0, false
 }
 
+// bare returns p's segments without their parameters.
+func (p Path) bare() []string {
+	if !p.Uses.PathParams {
+		return p.Segments
+	}
+	all := make([]string, len(p.Segments))
+	for i, s := range p.Segments {
+		all[i], _, _ = strings.Cut(s, ";")
+	}
+	return all
+}
+
+// CutParams returns an escaped path without the values of its path parameters,
+// for whoever writes it down: servlet containers carry the session's id there.
+// A lone ; or %3B stays where they were. They end at the next plain slash, since
+// an encoded one may be part of a value. Escaped need not be a path that
+// [ParsePath] takes.
+func CutParams(escaped string) string {
+	if !strings.ContainsAny(escaped, ";%") {
+		return escaped
+	}
+	segments := strings.Split(escaped, "/")
+	for i, s := range segments {
+		if at := paramsAt(s); at >= 0 {
+			segments[i] = s[:at]
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// paramsAt returns where behind its first ; or %3B the parameters of an escaped
+// segment begin; -1 when it has none.
+func paramsAt(s string) int {
+	for i := range len(s) {
+		switch {
+		case s[i] == ';':
+			return i + 1
+		case s[i] == '%' && i+2 < len(s) && s[i+1] == '3' && (s[i+2] == 'b' || s[i+2] == 'B'):
+			return i + 3
+		}
+	}
+	return -1
+}
+
 // allows reports whether every spelling in used is tolerated.
 func (t Tolerance) allows(used Tolerance) bool {
 	return (t.PathParams || !used.PathParams) &&

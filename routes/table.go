@@ -208,7 +208,7 @@ func (r *Route) IsBackground(req *Request) bool {
 func (r *Route) PatientOf(req *Request) string {
 	switch p := r.Patient; {
 	case p.Path != nil:
-		id, _ := p.Path.Capture(req.Path.Segments, "patient")
+		id, _ := p.Path.Capture(req.Path.bare(), "patient")
 		return id
 	case p.Query != "":
 		return req.queryValue(p.Query)

@@ -3,6 +3,7 @@ package routes_test
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +243,8 @@ func TestPatient(t *testing.T) {
 		want    string
 	}{
 		{"path", routes.Patient{Path: path}, "/patients/77/chart", routes.Fields{}, "77"},
+		{"path with parameters", routes.Patient{Path: path}, "/patients;v=2/77;jsessionid=1A2B/chart", routes.Fields{}, "77"},
+		{"path with an encoded parameter", routes.Patient{Path: path}, "/patients/77%3Bjsessionid=1A2B", routes.Fields{}, "77"},
 		{"path escaped", routes.Patient{Path: path}, "/patients/7%207", routes.Fields{}, "7 7"},
 		{"other path", routes.Patient{Path: path}, "/orders/7", routes.Fields{}, ""},
 		{"query", routes.Patient{Query: "mrn"}, "/x?mrn=77", routes.Fields{}, "77"},
@@ -260,6 +263,56 @@ func TestPatient(t *testing.T) {
 
 // FuzzMatch holds that no spelling of a path under a strict prefix is governed
 // by the laxer route above it, in any form that a backend might make of it.
+func TestCutParams(t *testing.T) {
+	for _, c := range []struct{ name, path, want string }{
+		{"none", "/chart/7", "/chart/7"},
+		{"in the middle", "/chart;jsessionid=1A2B/7", "/chart;/7"},
+		{"at the end", "/chart/7;a=1;b=2", "/chart/7;"},
+		{"encoded", "/chart%3Ba=1/7%3bb", "/chart%3B/7%3b"},
+		{"with an encoded slash in its value", "/chart;a=x%2Fy/7", "/chart;/7"},
+		{"an encoded slash before it", "/a%2Fb;c/7", "/a%2Fb;/7"},
+		{"escaped twice is no parameter", "/chart%253Ba=1", "/chart%253Ba=1"},
+		{"other escapes", "/%3A%3/%", "/%3A%3/%"},
+		{"behind dots", "/pub/..;x/admin", "/pub/..;/admin"},
+		{"nothing", "", ""},
+	} {
+		if got := routes.CutParams(c.path); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// What a record has of a path is a path of the same shape, and nothing of what
+// stood behind a semicolon in any segment.
+func FuzzCutParams(f *testing.F) {
+	for _, s := range []string{"/chart;jsessionid=1/7", "/a%3Bb%2Fc;d/e", "/%253Ba", "/;;/%3b", "%3", "/a%3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		got := routes.CutParams(path)
+		was, is := strings.Split(path, "/"), strings.Split(got, "/")
+		if len(was) != len(is) {
+			t.Fatalf("%q became %q", path, got)
+		}
+		for i, s := range is {
+			if !strings.HasPrefix(was[i], s) {
+				t.Fatalf("%q became %q", path, got)
+			}
+			whole, err := url.PathUnescape(was[i])
+			if err != nil {
+				continue
+			}
+			before, _, found := strings.Cut(whole, ";")
+			if found {
+				before += ";"
+			}
+			if kept, err := url.PathUnescape(s); err != nil || kept != before {
+				t.Fatalf("%q became %q", was[i], s)
+			}
+		}
+	})
+}
+
 func FuzzMatch(f *testing.F) {
 	for _, s := range []string{"/admin", "/ADMIN/x", "/pub/../admin", "/admin;x/y", "//admin", "/%61dmin", "/pub%2f..%2fadmin", "/a/%2e%2e/admin", "/adm\u0131n", "/%E1%BA%9E"} {
 		f.Add(s)

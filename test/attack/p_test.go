@@ -96,12 +96,19 @@ func secrets(t *testing.T, _ *world) {
 	b.Get(u.String())
 	value, gate := b.Cookie("ehr.test", "__Host-anteroom"), b.Cookie("gate.test", "__Host-anteroom")
 	var pages strings.Builder
-	for _, path := range []string{"/chart/1?token=canary-query", "/chart/../x?token=canary-query", "/nothing?token=canary-query", "/admin?token=canary-query"} {
+	for _, path := range []string{"/chart/1?token=canary-query", "/chart/../x?token=canary-query", "/nothing?token=canary-query", "/admin?token=canary-query",
+		"/chart;jsessionid=canary-parameter/1", "/chart/1%3Bjsessionid=canary-parameter", "/chart/1%3bjsessionid=canary%2Fparameter", "/pub/..;canary-parameter/x", "/%zz;canary-parameter", "/admin;canary-parameter"} {
 		for _, req := range both("GET "+path, "Authorization: Bearer canary-bearer", "Cookie: __Host-anteroom="+value+"; app=canary-cookie", "Referer: https://x.test/?canary-referer", "Accept: text/html", "X-Api-Key: canary-key") {
 			a := w.send(t, req, "", stranger)
 			if a.status != 200 {
 				pages.WriteString(a.body)
 			}
+		}
+	}
+	b.Get(w.URL("loose.test", "/chart;jsessionid=canary-parameter/1"))
+	for _, path := range []string{"/chart;jsessionid=canary-parameter/1", "/chart/1;a=1;b=canary-parameter?q=1", "/pub/x%3Bcanary-parameter%2Fcanary"} {
+		for _, req := range both("GET " + path) { // a backend that takes them
+			w.send(t, req.at("loose.test"), "", stranger)
 		}
 	}
 	w.send(t, post("POST /orders/7", "dose=canary-body", "Cookie: __Host-anteroom="+value, "Content-Type: "+form), "", stranger)

@@ -28,6 +28,42 @@ var fields = []string{
 	"device", "login", "patient", "source_ip", "request_id", "trace_id", "prev",
 }
 
+// Java keeps a session's id in a path parameter when a browser takes no cookies.
+func TestAuditPathParameters(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{Edit: func(s string) string {
+		return strings.Replace(s, "      max_body: 8MiB\n", "      max_body: 8MiB\n      tolerate: [path_params]\n", 1)
+	}})
+	b := signedIn(t, g)
+	p := b.Get(g.URL("ehr.test", "/patients/77;jsessionid=canary/chart%3Bv=canary"))
+	if r, _ := g.Backend.Last(); p.Status != http.StatusOK || r.Target != "/patients/77;jsessionid=canary/chart%3Bv=canary" {
+		t.Fatalf("%d, the backend got %q", p.Status, r.Target)
+	}
+	refused := b.Get(g.URL("img.test", "/study;jsessionid=canary/7"))
+	unread := b.Get(g.URL("ehr.test", "/pub/..;jsessionid=canary/x"))
+	for _, want := range []struct {
+		page                  *anteroomtest.Page
+		status                int
+		path, patient, reason string
+	}{
+		{p, http.StatusOK, "/patients/77;/chart%3B", "77", "all_met"},
+		{refused, http.StatusBadRequest, "/study;/7", "", "bad_request"},
+		{unread, http.StatusBadRequest, "/pub/..;/x", "", "bad_request"},
+	} {
+		found := g.Audit(audit.Query{RequestID: want.page.Header.Get("X-Request-Id")})
+		if want.page.Status != want.status || len(found) == 0 {
+			t.Errorf("%s: %d, %d records", want.path, want.page.Status, len(found))
+		}
+		for _, r := range found {
+			if r.Path != want.path || r.Patient != want.patient || string(r.Reason) != want.reason {
+				t.Errorf("%s of %q, patient %q, %s; want %q, %q, %s", r.Event, r.Path, r.Patient, r.Reason, want.path, want.patient, want.reason)
+			}
+		}
+	}
+	if text := journal(t, g); strings.Contains(text, "canary") || strings.Contains(g.Log(), "canary") {
+		t.Error("a path parameter stands in the trail or the log")
+	}
+}
+
 func TestAuditRecord(t *testing.T) {
 	g := anteroomtest.Start(t, anteroomtest.Setup{})
 	b := signedIn(t, g)
