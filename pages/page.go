@@ -34,6 +34,7 @@ const (
 	CannotRecord                 // the audit trail cannot be written
 	Release                      // sends the held request
 	AlreadySent                  // the held request is spent or gone
+	NotSent                      // the held request was lost on the way
 	ConfirmSignOut               // asks before signing out
 	SignedOut                    // signed out
 	FrameNotice                  // stands in a frame and leads out of it

@@ -45,7 +45,7 @@ func samples() map[string]pages.Page {
 		case pages.DeviceBlocked:
 			p.Platform, p.Code, p.Continue = "ipados", "device_fresh_os", "/"
 			p.Failed = []access.Failure{{Check: "fresh_os", Fact: "os_version", Have: "18.5", Want: "18.7.3"}}
-		case pages.NotAllowed, pages.StepUpFailed:
+		case pages.NotAllowed, pages.StepUpFailed, pages.NotSent:
 			p.Rule, p.Cancel = "export records", "/"
 		case pages.TooMany, pages.Busy:
 			p.RetryAfter = 30

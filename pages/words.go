@@ -131,6 +131,11 @@ var table = [kindCount]words{
 		head: "This can't be sent again",
 		lead: []string{"It was already sent, or its time ran out. Look in the application before you enter it again."},
 		next: "Open the application", back: "Go back"},
+	NotSent: {name: "not_sent", code: "not_sent", status: http.StatusConflict, icon: "send", tone: "stop",
+		head: "This was not sent",
+		lead: []string{"What you entered is lost: the sign-in took too long, or too many of them ran at once in this browser.",
+			"Open the application and enter it again."},
+		next: "Open the application", back: "Go back"},
 	ConfirmSignOut: {name: "confirm_sign_out", code: "confirm_sign_out", status: http.StatusOK, icon: "door", tone: "ask",
 		head: "Sign out?",
 		lead: []string{"You will be signed out of every application here. Save your work first."},
@@ -170,6 +175,10 @@ func adapt(p Page) words {
 		if p.Held {
 			w.lead = append(append([]string(nil), w.lead...), kept(true))
 		}
+	case NotSent:
+		if p.Rule != "" {
+			w.head += ": " + p.Rule
+		}
 	case Release:
 		if p.Rule != "" {
 			w.head += ": " + p.Rule
@@ -190,6 +199,9 @@ func adapt(p Page) words {
 			w.lead[1] = "Ask for a stronger way to sign in, such as a security key or passkey."
 		}
 	case SignInFailed:
+		if p.Held && p.Code != "access_denied" {
+			w.lead = []string{"Nobody was signed in. Nothing was sent, and what you entered wasn't kept."}
+		}
 		if p.Code == "access_denied" {
 			w.tone, w.head, w.next, w.back = "wait", "The sign-in was cancelled", "Back to the application", ""
 			w.lead = []string{"Nothing was opened or sent."}

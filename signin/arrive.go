@@ -43,7 +43,9 @@ type effect struct {
 func (d *Desk) send(w http.ResponseWriter, r *http.Request, at Place, e effect) {
 	l := e.Link
 	c := code{ID: secret(), Issued: d.Now(), Back: l.short()}
-	if e.Renew != nil && !e.Begun {
+	// Only where that very session was asked: what another one of the same
+	// person holds was perhaps entered by somebody else, on another device.
+	if e.Session == l.Journey.Session {
 		c.Session = e.Session
 	}
 	text, err := d.seal.seal(forCode, c)
@@ -133,15 +135,21 @@ func (d *Desk) arrive(w http.ResponseWriter, r *http.Request, at Place) {
 }
 
 // lost answers a code that opens nothing, as [Desk.stray] answers a callback.
-// c is nil when it is no code of this host.
+// c is nil when it is no code of this host. A held request is not bound anew to
+// the browser that comes: it may be another than the one it was entered in.
 func (d *Desk) lost(w http.ResponseWriter, r *http.Request, at Place, c *code) {
 	now := d.Now()
 	j := access.Journey{Host: at.Host, Return: "/", Front: "/"}
 	if c != nil {
 		j = c.Back.journey()
 	}
+	h := d.Sessions.Find(r, at.Host, now).Handle
 	switch {
-	case d.value(d.Sessions.Find(r, at.Host, now).Handle, now) != nil, c != nil && expired(c.Issued, codeLife, now):
+	case j.Held != "" && h != nil && h.ID() == j.Session: // it came late, or twice
+		d.again(w, r, at, c.Back)
+	case j.Held != "":
+		d.notSent(r.Context(), w, r, at, j)
+	case d.value(h, now) != nil, c != nil && expired(c.Issued, codeLife, now):
 		redirect(w, d.back(j))
 	case c != nil && c.Back.Tries <= 1 && d.anyBegun(r, now): // the callback may have begun once more, too
 		redirect(w, d.begin(w, r, j, 2))
@@ -165,7 +173,7 @@ func (d *Desk) renew(ctx context.Context, w http.ResponseWriter, r *http.Request
 	j := e.Link.journey()
 	s := d.alive(e.Session, d.Now())
 	if s == nil {
-		d.page(w, at, pages.Page{Kind: pages.SessionEnded, Continue: d.back(j), Host: j.Host})
+		d.over(ctx, w, r, at, j)
 		return false
 	}
 	var once *session.Once
@@ -181,13 +189,23 @@ func (d *Desk) renew(ctx context.Context, w http.ResponseWriter, r *http.Request
 	}
 	switch err := d.Sessions.Renew(ctx, e.Session, *e.Renew, once); {
 	case errors.Is(err, session.ErrEnded):
-		d.page(w, at, pages.Page{Kind: pages.SessionEnded, Continue: d.back(j), Host: j.Host})
+		d.over(ctx, w, r, at, j)
 		return false
 	case err != nil:
 		d.unavailable(w, at, "renew a session", err)
 		return false
 	}
 	return true
+}
+
+// over answers for a session that ended while its person was on the way back.
+func (d *Desk) over(ctx context.Context, w http.ResponseWriter, r *http.Request, at Place, j access.Journey) {
+	if j.Held != "" {
+		d.drop(ctx, j)
+		d.notSent(ctx, w, r, at, j)
+		return
+	}
+	d.page(w, at, pages.Page{Kind: pages.SessionEnded, Continue: d.back(j), Host: j.Host})
 }
 
 // join gives this browser an id of e's session on this host. One that it has
@@ -198,7 +216,7 @@ func (d *Desk) join(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	now := d.Now()
 	s := d.alive(e.Session, now)
 	if s == nil {
-		d.page(w, at, pages.Page{Kind: pages.SessionEnded, Continue: d.back(j), Host: j.Host})
+		d.over(ctx, w, r, at, j)
 		return nil, false
 	}
 	found := d.Sessions.Find(r, at.Host, now)
@@ -216,7 +234,7 @@ func (d *Desk) join(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	c, err := d.Sessions.Join(ctx, e.Session, at.Host)
 	switch {
 	case errors.Is(err, session.ErrEnded):
-		d.page(w, at, pages.Page{Kind: pages.SessionEnded, Continue: d.back(j), Host: j.Host})
+		d.over(ctx, w, r, at, j)
 		return nil, false
 	case err != nil:
 		d.unavailable(w, at, "join a session", err)

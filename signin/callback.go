@@ -80,7 +80,9 @@ func (d *Desk) spend(w http.ResponseWriter, i int, s slot) {
 // came late goes there too, and is refused and sent on anew; that cannot go
 // round in circles, since each round takes as long as an attempt lives. One
 // that lost its cookie to other tabs begins once more. Else it may be somebody
-// else's, and ends here.
+// else's, and ends here. A held request is no page to be led to: its journey
+// begins again a few times, which mostly ends at once since another tab has
+// proven what it needs, and else the person is told that it was not sent.
 func (d *Desk) stray(w http.ResponseWriter, r *http.Request, at Place, st state) {
 	now := d.Now()
 	l, j := st.Back, st.Back.journey()
@@ -88,7 +90,15 @@ func (d *Desk) stray(w http.ResponseWriter, r *http.Request, at Place, st state)
 	switch {
 	case d.value(h, now) != nil:
 		d.await(r.Context(), h, st.Issued)
-		redirect(w, d.back(j))
+		if j.Held == "" {
+			redirect(w, d.back(j))
+			return
+		}
+		d.again(w, r, at, l)
+	case j.Held != "" && d.anyBegun(r, now):
+		d.again(w, r, at, l)
+	case j.Held != "" && expired(st.Issued, slotLife, now):
+		d.notSent(r.Context(), w, r, at, j)
 	case expired(st.Issued, slotLife, now):
 		redirect(w, d.back(j))
 	case l.Tries == 0 && d.anyBegun(r, now):
@@ -98,6 +108,27 @@ func (d *Desk) stray(w http.ResponseWriter, r *http.Request, at Place, st state)
 		d.note(r.Context(), r, at, entry{kind: access.EventSecurity, verdict: access.Deny.String(), reason: access.BadRequest, journey: j, detail: "callback matches no sign-in in progress"})
 		d.page(w, at, pages.Page{Kind: pages.SignInExpired, Continue: d.back(j), Host: j.Host})
 	}
+}
+
+// maxTries is how often a journey with a held request begins anew by itself.
+const maxTries = 3
+
+// again begins l anew, which a held request waits for. It stays bound to the
+// browser that it was bound to: whoever is lured here sends nothing.
+func (d *Desk) again(w http.ResponseWriter, r *http.Request, at Place, l link) {
+	if l.Tries >= maxTries || d.stale(l, d.Now()) {
+		d.notSent(r.Context(), w, r, at, l.journey())
+		return
+	}
+	l.Tries++
+	redirect(w, d.startURL(l))
+}
+
+// notSent tells a person, and the trail, that what j held will not be sent.
+func (d *Desk) notSent(ctx context.Context, w http.ResponseWriter, r *http.Request, at Place, j access.Journey) {
+	d.note(ctx, r, at, entry{kind: kindOf(j), verdict: access.Deny.String(), reason: j.Reason, journey: j,
+		session: d.alive(j.Session, d.Now()), detail: "held request was not sent"})
+	d.page(w, at, pages.Page{Kind: pages.NotSent, Rule: j.Rule, Host: j.Host, Continue: d.front(j)})
 }
 
 // tabWait is how long a lost attempt waits for the one that took its place.
@@ -122,7 +153,7 @@ func (d *Desk) await(ctx context.Context, h *session.Handle, since time.Time) {
 func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Request, at Place, l link, err error) {
 	j := l.journey()
 	e := entry{kind: kindOf(j), verdict: access.Deny.String(), reason: j.Reason, journey: j, session: d.alive(j.Session, d.Now())}
-	page := pages.Page{Kind: pages.SignInFailed, Continue: d.front(j), Cancel: d.front(j), Rule: j.Rule, Host: j.Host}
+	page := pages.Page{Kind: pages.SignInFailed, Continue: d.front(j), Cancel: d.front(j), Rule: j.Rule, Host: j.Host, Held: j.Held != ""}
 	if down, ok := errors.AsType[*authn.UnavailableError](err); ok {
 		d.Log.Warn("finish a sign-in", "error", down, "request_id", at.RequestID)
 		d.down(w, at, l)
@@ -131,7 +162,7 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if refused, ok := errors.AsType[*authn.RefusedError](err); ok {
 		switch refused.Code {
 		case "access_denied":
-			page.Code, page.Held, e.detail = refused.Code, j.Held != "", "cancelled at the provider"
+			page.Code, e.detail = refused.Code, "cancelled at the provider"
 			d.drop(ctx, j)
 		case "server_error", "temporarily_unavailable":
 			d.down(w, at, l)
@@ -142,6 +173,7 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 			page.Kind, page.Continue = pages.StepUpFailed, d.startURL(l)
 		default:
 			e.detail = "provider refused"
+			d.drop(ctx, j)
 		}
 		d.Log.Info("finish a sign-in", "error", refused, "request_id", at.RequestID)
 		d.note(ctx, r, at, e)

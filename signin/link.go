@@ -88,7 +88,9 @@ func (d *Desk) startURL(l link) string {
 }
 
 // short returns what of l a late answer needs to begin once more: where to, and
-// what no new sign-in may be older than, but nobody's session or request.
+// what no new sign-in may be older than, but nobody's session. Only a journey
+// that a held request waits for stays whole: what a person entered must not be
+// lost because an attempt was.
 func (l link) short() link {
 	j := l.Journey
 	to := j.Return
@@ -101,6 +103,10 @@ func (l link) short() link {
 	front := j.Front
 	if len(front) > maxShort {
 		front = "/"
+	}
+	if j.Held != "" {
+		l.Journey.Return, l.Journey.Front = to, front
+		return l
 	}
 	l.Journey = wire{Host: j.Host, Return: to, Front: front, Provider: j.Provider, Reason: access.NoSession, NotBefore: j.NotBefore}
 	return l

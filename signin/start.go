@@ -32,7 +32,11 @@ func (d *Desk) start(w http.ResponseWriter, r *http.Request, at Place) {
 	}
 	j := l.journey()
 	if d.stale(l, now) {
-		if j.Held != "" || j.Window {
+		if j.Held != "" {
+			d.notSent(r.Context(), w, r, at, j)
+			return
+		}
+		if j.Window {
 			d.page(w, at, pages.Page{Kind: pages.SignInExpired, Continue: d.front(j), Host: j.Host})
 			return
 		}

@@ -162,8 +162,8 @@ func TestHeldRequestComesBack(t *testing.T) {
 	if a := b.post(to, body); a.status != 409 {
 		t.Errorf("a second release: %d %s", a.status, a.body)
 	}
-	b.get(a.at.String()).says("hello nora at /front") // reloading the release page
-	b.get(link).says("hello nora at /front")          // and going all the way back
+	b.get(a.at.String()).page(409, "already_sent") // reloading the release page
+	b.get(link).page(409, "already_sent")          // and going all the way back
 }
 
 func TestAnotherPersonStepsUp(t *testing.T) {

@@ -219,9 +219,8 @@ func TestStepUpBoundary(t *testing.T) {
 	}
 	e.must(len(errs) == 0, "%d requests went wrong", len(errs))
 	e.must(twice == 0 && len(sent) == released, "%d forms reached the backend, %d were told so, %d twice", len(sent), released, twice)
-	if n := outcomes["form dropped"]; n > 0 {
-		e.figure("%d held forms dropped when more than five sign-ins ran at once", n)
-	}
+	e.must(outcomes["form dropped"] == 0, "%d held forms dropped without a word", outcomes["form dropped"])
+	e.must(outcomes["form 409 not_sent"] == 0, "%d held forms lost though their session was alive", outcomes["form 409 not_sent"])
 	e.must(one.widest.bytes < 16<<10, "a Cookie header of %d bytes", one.widest.bytes)
 	e.must(outcomes["link 200 "] == each, "%d of %d links led to their pages", outcomes["link 200 "], each)
 	if long() { // by when every id that was replaced has ended

@@ -79,6 +79,18 @@ func stepUp() []Guard {
 			Name: "a challenge to a script", Why: "a call never gets a page for an answer (J6; hospital A1)",
 			File: "proxy/refuse.go", Old: "case !x.navigation:\n\t\tx.challenge(d)\n", New: "",
 			Package: contract, Test: "TestCallsAreNeverRedirected",
+		}, {
+			Name: "a held request waits for its own session", Why: "what was entered on another device is not sent by hers (K6)",
+			File: "signin/arrive.go", Old: "if e.Session == l.Journey.Session {", New: "if true {",
+			Package: "signin", Test: "TestLuredRelease",
+		}, {
+			Name: "a held request is not bound anew", Why: "a browser that was lured to its return would send it (K6)",
+			File: "signin/arrive.go", Old: "\tcase j.Held != \"\":\n\t\td.notSent(r.Context(), w, r, at, j)\n\tcase d.value(", New: "\tcase j.Held != \"\" && c.Back.Tries < 3:\n\t\tredirect(w, d.begin(w, r, j, c.Back.Tries+1))\n\tcase d.value(",
+			Package: "signin", Test: "TestLuredRelease",
+		}, {
+			Name: "a held request is never lost in silence", Why: "a person believes that their order was sent",
+			File: "signin/callback.go", Old: "\t\tif j.Held == \"\" {\n\t\t\tredirect(w, d.back(j))\n\t\t\treturn\n\t\t}\n\t\td.again(w, r, at, l)", New: "\t\tredirect(w, d.back(j))",
+			Package: "signin", Test: "TestHeldFormsInManyTabs",
 		},
 	}
 }
