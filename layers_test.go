@@ -22,13 +22,14 @@ var layers = map[string][]string{
 	"store":  {},
 	"listen": {},
 
-	"audit":     {"access"},
-	"authn":     {"access"},
-	"inject":    {"access"},
-	"pages":     {"access"},
-	"posture":   {"access"},
-	"routes":    {"access"},
-	"telemetry": {"access"},
+	"audit":      {"access"},
+	"audit/fhir": {"access", "audit"},
+	"authn":      {"access"},
+	"inject":     {"access"},
+	"pages":      {"access"},
+	"posture":    {"access"},
+	"routes":     {"access"},
+	"telemetry":  {"access"},
 
 	"config":  {"access", "routes"},
 	"held":    {"access", "store"},
@@ -44,7 +45,7 @@ var layers = map[string][]string{
 		"access", "audit", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "telemetry",
 	},
-	"cmd/anteroom":      {"access", "audit", "cmd/gateway", "config", "posture", "routes"},
+	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "routes"},
 	"cmd/anteroom-demo": {"cmd/gateway", "demo"},
 }
 

@@ -48,7 +48,19 @@ type Event struct {
 	SourceIP  string
 	RequestID string
 	TraceID   string
-	Detail    string // for start, stop, config, lock and security records: what, in a few fixed words; never what a client wrote
+	SpanID    string // the request's own span; in access records
+	Sampled   bool   // the trace is kept
+
+	PurposeOfUse string      // why, as the route says: a code of HL7's v3-ActReason; in access records
+	Disclosure   *Disclosure // what the route says of who is told; in access records, nil: nobody outside
+	Detail       string      // for start, stop, config, lock and security records: what, in a few fixed words; never what a client wrote
+}
+
+// A Disclosure says to whom outside a route lets patients' data go, and why:
+// what a patient who asks is told (45 CFR 164.528(b)).
+type Disclosure struct {
+	Recipient string `json:"recipient"`
+	Purpose   string `json:"purpose"`
 }
 
 // An Observation is what a rule under `observe` would have decided.

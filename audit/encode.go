@@ -48,6 +48,17 @@ func appendEvent(b []byte, e *access.Event, now time.Time) []byte {
 	b = appendField(b, `,"source_ip":`, e.SourceIP)
 	b = appendField(b, `,"request_id":`, e.RequestID)
 	b = appendField(b, `,"trace_id":`, e.TraceID)
+	b = appendField(b, `,"span_id":`, e.SpanID)
+	if e.Sampled {
+		b = append(b, `,"trace_flags":"01"`...)
+	}
+	b = appendField(b, `,"purpose_of_use":`, e.PurposeOfUse)
+	if d := e.Disclosure; d != nil {
+		start := len(b)
+		b = appendField(b, `,"recipient":`, d.Recipient)
+		b = appendField(b, `,"purpose":`, d.Purpose)
+		b = enclose(b, start, `,"disclosure":`)
+	}
 	b = appendObserved(b, e.Observed)
 	return appendField(b, `,"detail":`, e.Detail)
 }

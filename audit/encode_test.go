@@ -66,7 +66,8 @@ func FuzzEncode(f *testing.F) {
 		s := &access.Session{ID: name + path, Roles: []string{path, "", name}, Authentication: access.Authentication{
 			Subject: access.Subject{Issuer: path, Sub: name}, Username: patient, ACR: name, AMR: []string{name, patient}, AuthTime: time.Unix(unix, 0)}}
 		e := &access.Event{Kind: access.EventKind(name), Verdict: path, Reason: access.Reason(patient), Route: name, Rule: path, Host: patient,
-			Method: name, Path: path, Status: status, Session: s, Client: name, Patient: patient, SourceIP: path, RequestID: name, TraceID: patient,
+			Method: name, Path: path, Status: status, Session: s, Client: name, Patient: patient, SourceIP: path, RequestID: name, TraceID: patient, SpanID: path, Sampled: unix%2 == 0,
+			PurposeOfUse: patient, Disclosure: &access.Disclosure{Recipient: name, Purpose: path},
 			Posture: access.Posture{DeviceID: path, Assurance: access.A3}, Failed: []access.Failure{{Check: name}, {Check: path}},
 			Observed: []access.Observation{{Rule: path, Verdict: name, Reason: access.Reason(patient)}, {}}, Detail: path}
 		line := audit.Encode(nil, e, noon)
@@ -84,7 +85,8 @@ func FuzzEncode(f *testing.F) {
 		}
 		v := func(s string) string { return string([]rune(s)) } // each byte that is not UTF-8 becomes U+FFFD
 		want := audit.Record{Seq: 1, Time: noon, Event: access.EventKind(v(name)), Verdict: v(path), Reason: access.Reason(v(patient)), Route: v(name), Rule: v(path), Host: v(patient),
-			Method: v(name), Path: v(path), Status: status, Client: v(name), Session: v(name + path), Patient: v(patient), SourceIP: v(path), RequestID: v(name), TraceID: v(patient),
+			Method: v(name), Path: v(path), Status: status, Client: v(name), Session: v(name + path), Patient: v(patient), SourceIP: v(path), RequestID: v(name), TraceID: v(patient), SpanID: v(path), TraceFlags: map[bool]string{true: "01"}[unix%2 == 0],
+			PurposeOfUse: v(patient), Disclosure: access.Disclosure{Recipient: v(name), Purpose: v(path)},
 			Subject:  audit.Subject{Issuer: v(path), Sub: v(name), Username: v(patient), Roles: []string{v(path), "", v(name)}},
 			Device:   audit.Device{ID: v(path), Assurance: "A3", Failed: []string{v(name), v(path)}},
 			Login:    audit.Login{ACR: v(name), AMR: []string{v(name), v(patient)}},

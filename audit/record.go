@@ -14,26 +14,31 @@ import (
 // A Record is one line of the journal, decoded. Fields that do not apply are
 // zero. docs/audit.md says what each means and promises its name.
 type Record struct {
-	Seq       uint64           `json:"seq"`
-	Time      time.Time        `json:"time"`
-	Event     access.EventKind `json:"event"`
-	Verdict   string           `json:"verdict"`
-	Reason    access.Reason    `json:"reason"`
-	Route     string           `json:"route"`
-	Rule      string           `json:"rule"`
-	Host      string           `json:"host"`
-	Method    string           `json:"method"`
-	Path      string           `json:"path"`
-	Status    int              `json:"status"`
-	Subject   Subject          `json:"subject"`
-	Client    string           `json:"client"`
-	Session   string           `json:"session"`
-	Device    Device           `json:"device"`
-	Login     Login            `json:"login"`
-	Patient   string           `json:"patient"`
-	SourceIP  string           `json:"source_ip"`
-	RequestID string           `json:"request_id"`
-	TraceID   string           `json:"trace_id"`
+	Seq        uint64           `json:"seq"`
+	Time       time.Time        `json:"time"`
+	Event      access.EventKind `json:"event"`
+	Verdict    string           `json:"verdict"`
+	Reason     access.Reason    `json:"reason"`
+	Route      string           `json:"route"`
+	Rule       string           `json:"rule"`
+	Host       string           `json:"host"`
+	Method     string           `json:"method"`
+	Path       string           `json:"path"`
+	Status     int              `json:"status"`
+	Subject    Subject          `json:"subject"`
+	Client     string           `json:"client"`
+	Session    string           `json:"session"`
+	Device     Device           `json:"device"`
+	Login      Login            `json:"login"`
+	Patient    string           `json:"patient"`
+	SourceIP   string           `json:"source_ip"`
+	RequestID  string           `json:"request_id"`
+	TraceID    string           `json:"trace_id"`
+	SpanID     string           `json:"span_id"`
+	TraceFlags string           `json:"trace_flags"`
+
+	PurposeOfUse string            `json:"purpose_of_use"`
+	Disclosure   access.Disclosure `json:"disclosure"`
 
 	Observed []access.Observation `json:"observed"`
 	Detail   string               `json:"detail"`

@@ -63,6 +63,12 @@ const (
 	fSourceIP
 	fRequestID
 	fTraceID
+	fSpanID
+	fTraceFlags
+	fPurposeOfUse
+	fDisclosure
+	fRecipient
+	fPurpose
 	fObserved
 	fSeenRule
 	fSeenVerdict
@@ -108,6 +114,13 @@ func fieldOf(in field, key string) field {
 			return fAMR
 		case "auth_time":
 			return fAuthTime
+		}
+	case fDisclosure:
+		switch key {
+		case "recipient":
+			return fRecipient
+		case "purpose":
+			return fPurpose
 		}
 	case fObserved:
 		switch key {
@@ -166,6 +179,14 @@ func recordField(key string) field {
 		return fRequestID
 	case "trace_id":
 		return fTraceID
+	case "span_id":
+		return fSpanID
+	case "trace_flags":
+		return fTraceFlags
+	case "purpose_of_use":
+		return fPurposeOfUse
+	case "disclosure":
+		return fDisclosure
 	case "observed":
 		return fObserved
 	case "detail":
@@ -259,7 +280,7 @@ func (p *speller[T]) value(in field, key T) bool {
 	switch f {
 	case fSeq, fStatus:
 		return p.number(&s.text[f])
-	case fSubject, fDevice, fLogin:
+	case fSubject, fDevice, fLogin, fDisclosure:
 		return p.object(f)
 	case fRoles:
 		return p.list(&s.roles)
@@ -420,7 +441,9 @@ func (s *spelling[T]) record() (r Record, ok bool) {
 		Device:  Device{text(fID), text(fAssurance), allSaid(s.failed)},
 		Login:   Login{text(fACR), allSaid(s.amr), moment(fAuthTime)},
 		Patient: text(fPatient), SourceIP: text(fSourceIP), RequestID: text(fRequestID), TraceID: text(fTraceID),
-		Detail: text(fDetail), Begins: text(fBegins), Key: text(fKey), Prev: text(fPrev), Sig: text(fSig),
+		SpanID: text(fSpanID), TraceFlags: text(fTraceFlags), PurposeOfUse: text(fPurposeOfUse),
+		Disclosure: access.Disclosure{Recipient: text(fRecipient), Purpose: text(fPurpose)},
+		Detail:     text(fDetail), Begins: text(fBegins), Key: text(fKey), Prev: text(fPrev), Sig: text(fSig),
 	}
 	for _, o := range s.observed {
 		r.Observed = append(r.Observed, access.Observation{Rule: said(string(o.rule)), Verdict: said(string(o.verdict)), Reason: access.Reason(said(string(o.reason)))})

@@ -95,6 +95,13 @@ func (r *resolver) route(in *route, f *file, posture map[string]place) *routes.R
 	if in.Audit.OnFailure.V != "" {
 		out.AuditDeny = in.Audit.OnFailure.V == failDeny
 	}
+	out.PurposeOfUse = in.Audit.PurposeOfUse.V
+	if d := in.Disclosure; d != nil {
+		out.Disclosure = &access.Disclosure{Recipient: d.Recipient.V, Purpose: d.Purpose.V}
+		if !in.Patient.given() {
+			r.warn(d.where(), "the route does not say where a request names the patient: its disclosures are in nobody's accounting")
+		}
+	}
 	out.Backend = r.backend(&in.Backend, out, posture)
 	out.Provider = r.provider(in.Provider, f)
 	out.Device = r.device(in)

@@ -25,6 +25,7 @@ type (
 		Rules          list[rule]          `yaml:"rules" doc:"what is asked more of some requests; a rule never grants, and the strictest of all that match holds"`
 		Tests          list[test]          `yaml:"tests" doc:"cases and their verdicts, run by anteroom check and before every reload"`
 		Audit          routeAudit          `yaml:"audit" doc:"what this route says otherwise about the audit trail"`
+		Disclosure     *disclosure         `yaml:"disclosure" doc:"marks a route by which data of patients leaves the hospital; each use of it is in the accounting of disclosures"`
 		Emergency      unbuilt             `yaml:"emergency" doc:"emergency access" unbuilt:"remove this key"`
 	}
 
@@ -69,7 +70,14 @@ type (
 
 	routeAudit struct {
 		place
-		OnFailure word[failures] `yaml:"on_failure" doc:"as under audit, for this route"`
+		OnFailure    word[failures] `yaml:"on_failure" doc:"as under audit, for this route"`
+		PurposeOfUse word[purposes] `yaml:"purpose_of_use" doc:"why people use the route, recorded as a code of HL7's v3-ActReason: TREAT, CAREMGT, HPAYMT and the like"`
+	}
+
+	disclosure struct {
+		place
+		Recipient text `yaml:"recipient" need:"yes" doc:"who is told: a name, and an address where it is known"`
+		Purpose   text `yaml:"purpose" need:"yes" doc:"why, in a sentence that a patient may read"`
 	}
 
 	rule struct {

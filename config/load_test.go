@@ -89,8 +89,10 @@ func TestExample(t *testing.T) {
 			Allow: []string{"nurse", "physician"}, Device: clinical,
 			Session: access.Limits{LockAfter: 2 * time.Minute, EndAfter: 20 * time.Minute, Max: 12 * time.Hour},
 			Methods: all, Origins: []string{"https://portal.hospital.example"},
-			Background: []routes.Pattern{*pattern(t, "/worklist/poll")},
-			Patient:    routes.Patient{Path: pattern(t, "/patients/{patient}/**")},
+			Background:   []routes.Pattern{*pattern(t, "/worklist/poll")},
+			Patient:      routes.Patient{Path: pattern(t, "/patients/{patient}/**")},
+			PurposeOfUse: "TREAT",
+			Disclosure:   &access.Disclosure{Recipient: "Apotek Ullevål, Oslo", Purpose: "filling the prescriptions of the patients that it serves"},
 			Rules: []routes.Rule{
 				{
 					When:        routes.When{Methods: []string{"POST", "PUT", "PATCH", "DELETE"}, Path: pattern(t, "/orders/**")},

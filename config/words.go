@@ -68,6 +68,7 @@ type (
 	methods        struct{}
 	verdicts       struct{}
 	failures       struct{}
+	purposes       struct{}
 )
 
 func (tlsVersions) kind() string    { return "TLS version" }
@@ -145,6 +146,11 @@ func (verdicts) words() []string { return access.VerdictWords() }
 
 func (failures) kind() string    { return "word" }
 func (failures) words() []string { return []string{failDeny, failAlarm} }
+
+func (purposes) kind() string { return "purpose of use" }
+func (purposes) words() []string {
+	return []string{"TREAT", "ETREAT", "CAREMGT", "HOPERAT", "HPAYMT", "HSYSADMIN", "HRESCH", "PATRQT", "PUBHLTH"}
+}
 
 const (
 	failDeny  = "deny"

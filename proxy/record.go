@@ -70,8 +70,18 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 	if x.trace != nil {
 		e.TraceID = x.trace.TraceID()
 	}
-	if kind == access.EventAccess {
-		e.Observed = x.observed
+	if kind != access.EventAccess {
+		return e
+	}
+	e.Observed = x.observed
+	if x.route != nil {
+		e.PurposeOfUse, e.Disclosure = x.route.PurposeOfUse, x.route.Disclosure
+	}
+	if x.trace != nil {
+		// version-trace-parent-flags, W3C Trace Context section 3.2
+		if parent := x.trace.Traceparent(); len(parent) == 55 {
+			e.SpanID, e.Sampled = parent[36:52], parent[54] == '1'
+		}
 	}
 	return e
 }

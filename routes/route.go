@@ -31,6 +31,9 @@ type Route struct {
 	Patient        Patient
 	Rules          []Rule
 	AuditDeny      bool // what cannot be recorded is not forwarded
+
+	PurposeOfUse string             // recorded: a code of HL7's v3-ActReason; "" says nothing
+	Disclosure   *access.Disclosure // recorded: to whom outside it lets data go; nil: to nobody
 }
 
 // A Backend is the server behind a route, and how it is told who is there.

@@ -8,14 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/audit"
 )
 
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Prove and search the audit trail",
+		Short: "Prove, search and export the audit trail",
 		// A command of its own, or cobra would answer an unknown one with help and no error.
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -25,7 +24,7 @@ func auditCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(verifyCommand(), searchCommand())
+	cmd.AddCommand(verifyCommand(), searchCommand(), exportCommand())
 	return cmd
 }
 
@@ -86,18 +85,8 @@ func searchCommand() *cobra.Command {
 	}
 	trail := trailFlag(cmd)
 	var q audit.Query
+	read := queryFlags(cmd, &q)
 	f := cmd.Flags()
-	f.StringVar(&q.Person, "person", "", "sub or username")
-	f.StringVar(&q.Patient, "patient", "", "patient, as the route's extractor reads it")
-	f.StringVar(&q.Device, "device", "", "device id")
-	f.StringVar(&q.Session, "session", "", "session id")
-	f.StringVar(&q.Route, "route", "", "route name")
-	f.StringVar(&q.RequestID, "request", "", "request id, as shown on pages")
-	f.StringVar(&q.TraceID, "trace", "", "trace id")
-	f.StringVar(&q.Verdict, "verdict", "", "allow, deny, sign_in, step_up or locked")
-	event := f.String("event", "", "kind of record: access, outcome, sign_in, step_up …")
-	from := f.String("from", "", "from this time on (RFC 3339, or a date)")
-	to := f.String("to", "", "before this time (RFC 3339, or a date)")
 	f.IntVar(&q.Limit, "limit", 0, "at most so many records; 0: all")
 	asJSON := f.Bool("json", false, "the records as they stand, one a line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -105,17 +94,8 @@ func searchCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		q.Event = access.EventKind(*event)
-		if q.From, err = moment(*from); err != nil {
-			return usageError{fmt.Errorf("--from: %w", err)}
-		}
-		if q.To, err = moment(*to); err != nil {
-			return usageError{fmt.Errorf("--to: %w", err)}
-		}
-		if q.Verdict != "" {
-			if _, ok := access.ParseVerdict(q.Verdict); !ok {
-				return usageError{fmt.Errorf("--verdict: %q is none of %v", q.Verdict, access.VerdictWords())}
-			}
+		if err := read(); err != nil {
+			return err
 		}
 		out, found := cmd.OutOrStdout(), 0
 		for line, err := range audit.Search(dir, q) {
@@ -160,19 +140,4 @@ func trailFlag(cmd *cobra.Command) func(args []string) (string, *time.Location, 
 		}
 		return filepath.Join(l.Config.Gateway.DataDir, "audit"), l.Config.Gateway.TimeZone, nil
 	}
-}
-
-// moment reads a time, or a date as its midnight UTC; "" is the zero Time.
-func moment(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is neither a time such as 2026-11-20T19:00:00Z nor a date", s)
-	}
-	return t, nil
 }
