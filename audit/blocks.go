@@ -13,7 +13,10 @@ type block struct {
 	at   int64  // where it begins
 }
 
-// A reading lends buffers of one line at least to those who read blocks, so
+// blockBytes is how much is read at a time, but for longer lines.
+const blockBytes = 256 << 10
+
+// A reading lends buffers to those who read blocks, so
 // that memory stays the same however long a journal is.
 type reading struct{ free chan []byte }
 
@@ -48,8 +51,8 @@ func inBlocks[T any](r *reading, src io.Reader, work func(block) T, take func(bl
 				return
 			case buf = <-r.free:
 			}
-			if buf == nil {
-				buf = make([]byte, maxLine)
+			if len(buf) <= len(rest) {
+				buf = make([]byte, max(blockBytes, 2*len(rest)))
 			}
 			n := copy(buf, rest)
 			m, err := io.ReadFull(src, buf[n:])
@@ -58,6 +61,11 @@ func inBlocks[T any](r *reading, src io.Reader, work func(block) T, take func(bl
 				failed = err
 			}
 			cut := bytes.LastIndexByte(buf[:n], '\n') + 1
+			if cut == 0 && err == nil && n < maxLine { // a long line: once more with more room
+				rest = buf[:n]
+				r.free <- buf
+				continue
+			}
 			if cut == 0 {
 				r.free <- buf
 				return

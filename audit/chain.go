@@ -20,6 +20,7 @@ type stretch struct {
 	lines  int
 	key    ed25519.PublicKey // signed its checkpoints; nil when there is none
 	opened Mark              // its last checkpoint that was written at a start
+	marks  uint64            // what an index has to say of it
 }
 
 // stretches takes in as much of a segment as is plain, and returns where the
@@ -35,6 +36,10 @@ func (v *verifier) stretches(src io.Reader) (int64, error) {
 func (v *verifier) look(b block) stretch {
 	var s stretch
 	var spelled spelling[[]byte]
+	var marks *marker
+	if v.index != nil {
+		marks = newMarker(v.index.place.hash, b.at)
+	}
 	for text := b.text; len(text) > 0; {
 		var line []byte
 		line, text = cutLine(text)
@@ -59,11 +64,18 @@ func (v *verifier) look(b block) stretch {
 		if s.lines == 0 {
 			s.first, s.begin = l, line
 		}
+		if marks != nil {
+			marks.line(line, &spelled)
+		}
 		s.lines++
 		s.finish, s.last = line, point{l.seq, sha256.Sum256(line)}
 		if v.headed && s.last.seq == v.head.Seq && s.last.hash != v.signedHash {
 			return stretch{}
 		}
+	}
+	if marks != nil {
+		marks.cut()
+		s.marks = v.tally.chunks(marks.chunks, marks.at)
 	}
 	s.plain = true
 	return s
@@ -89,6 +101,7 @@ func (v *verifier) join(s stretch) bool {
 	if !v.begun {
 		v.report.First, v.begun = markOf(s.begin), true
 	}
+	v.marks += s.marks
 	v.report.Records += s.lines
 	v.lines += s.lines
 	v.last, v.lastText, v.lastFile, v.lastLine = s.last, append(v.lastText[:0], s.finish...), v.name, v.lines

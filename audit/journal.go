@@ -46,6 +46,7 @@ type Journal struct {
 	closing chan struct{} // closed to stop
 	stopped chan struct{} // closed when the writer has ended
 	close   func() error
+	indexer *indexer
 	fault   atomic.Pointer[error]
 }
 
@@ -100,15 +101,19 @@ func Open(o Options) (*Journal, error) {
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
+	j.indexer = newIndexer(o.Dir, o.Log)
 	w, err := newWriter(j, t)
 	if err != nil {
+		j.indexer.end()
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	j.close = sync.OnceValue(func() error {
 		close(j.closing)
 		<-j.stopped
+		j.indexer.end()
 		return w.closed
 	})
+	j.indexer.closed() // an earlier run may have left some without
 	go w.run()
 	return j, nil
 }

@@ -1,16 +1,17 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/access"
 )
@@ -30,6 +31,8 @@ type Query struct {
 
 	From, To time.Time // From on, and before To; zero sets no bound
 	Limit    int       // most records; 0: all
+
+	EveryLine bool // asks no index
 }
 
 // A Line is a record that was found: its bytes as they stand in the journal,
@@ -40,9 +43,10 @@ type Line struct {
 }
 
 // Search returns the records in dir that q wants, oldest first. It does not
-// prove them; [Verify] does. A line that looks wanted and cannot be decoded
+// prove them; [Verify] does. A line that cannot be decoded, and so may be wanted,
 // comes as an error, after which the search goes on; an error of reading ends it.
-// A line that is still being written is not looked at.
+// A line that is still being written is not looked at. Where a segment has an
+// index that fits it, only the blocks that it names are read.
 func Search(dir string, q Query) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		all, err := segments(dir)
@@ -50,7 +54,7 @@ func Search(dir string, q Query) iter.Seq2[Line, error] {
 			yield(Line{}, err)
 			return
 		}
-		s := search{query: q, needles: q.needles(), yield: yield}
+		s := search{query: q, sieve: q.sieve(), wishes: q.wishes(), reading: newReading(), yield: yield}
 		for i, name := range all {
 			last := name.day // day of the segment's last record
 			if i+1 < len(all) {
@@ -81,32 +85,6 @@ func (q Query) within(first, last string) bool {
 	return q.To.IsZero() || first <= q.To.UTC().AddDate(0, 0, 1).Format(time.DateOnly)
 }
 
-// needles returns texts that every wanted line holds: of each group at least one.
-func (q Query) needles() [][][]byte {
-	var all [][][]byte
-	add := func(value string, keys ...string) {
-		if value == "" {
-			return
-		}
-		var group [][]byte
-		for _, key := range keys {
-			group = append(group, appendString([]byte(`"`+key+`":`), value))
-		}
-		all = append(all, group)
-	}
-	// The rarest first.
-	add(q.RequestID, "request_id")
-	add(q.TraceID, "trace_id")
-	add(q.Session, "session")
-	add(q.Patient, "patient")
-	add(q.Person, "sub", "username")
-	add(q.Device, "id")
-	add(q.Verdict, "verdict")
-	add(string(q.Event), "event")
-	add(q.Route, "route")
-	return all
-}
-
 // wants reports whether q wants r.
 func (q Query) wants(r *Record) bool {
 	is := func(want, have string) bool { return want == "" || want == have }
@@ -123,9 +101,57 @@ func (q Query) wants(r *Record) bool {
 		(q.To.IsZero() || r.Time.Before(q.To))
 }
 
+// A sieve keeps the lines that q may want by how they are spelled, so that the
+// others need not be decoded.
+type sieve struct {
+	person []byte
+	wanted []wanted
+}
+
+type wanted struct {
+	field   field
+	spelled []byte
+}
+
+func (q Query) sieve() sieve {
+	var v sieve
+	for _, w := range []struct {
+		field field
+		value string
+	}{
+		{fRequestID, q.RequestID}, {fTraceID, q.TraceID}, {fPatient, q.Patient}, {fSession, q.Session}, {fID, q.Device},
+		{fVerdict, q.Verdict}, {fEvent, string(q.Event)}, {fRoute, q.Route},
+	} {
+		if w.value != "" && spelledOnce(w.value) {
+			v.wanted = append(v.wanted, wanted{w.field, spell(w.value)})
+		}
+	}
+	if q.Person != "" && spelledOnce(q.Person) {
+		v.person = spell(q.Person)
+	}
+	return v
+}
+
+// spelledOnce reports whether the journal has one spelling of s: of U+FFFD it has two.
+func spelledOnce(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError)
+}
+
+func (v *sieve) keeps(s *spelling[[]byte]) bool {
+	for _, w := range v.wanted {
+		if !bytes.Equal(s.text[w.field], w.spelled) {
+			return false
+		}
+	}
+	return v.person == nil || bytes.Equal(s.text[fSub], v.person) || bytes.Equal(s.text[fUsername], v.person)
+}
+
+// A search is one that is going on.
 type search struct {
 	query   Query
-	needles [][][]byte
+	sieve   sieve
+	wishes  []wish
+	reading *reading
 	yield   func(Line, error) bool
 	found   int
 }
@@ -140,86 +166,103 @@ func (s *search) segment(path string) (more bool, err error) {
 		return false, err
 	}
 	defer f.Close()
-	r := bufio.NewReaderSize(f, 2*maxLine)
-	for {
-		b, err := r.Peek(r.Size())
-		if err != nil && err != io.EOF {
-			return false, err
-		}
-		end := bytes.LastIndexByte(b, '\n') + 1
-		if end == 0 && err == io.EOF {
-			return true, nil
-		}
-		if end == 0 { // no record is so long
-			end = len(b)
-		}
-		if !s.lines(b[:end]) {
-			return false, nil
-		}
-		if _, err := r.Discard(end); err != nil {
-			return false, err
-		}
-	}
-}
-
-// lines searches whole lines. The rarest text is looked for in all of them at
-// once, which is far quicker than line by line.
-func (s *search) lines(b []byte) bool {
-	if len(s.needles) == 0 {
-		for line := range bytes.Lines(b) {
-			if !s.line(bytes.TrimSuffix(line, []byte{'\n'})) {
-				return false
-			}
-		}
-		return true
-	}
-	ahead := make([]int, len(s.needles[0])) // where each stands next; -1 before it is looked for
-	for i := range ahead {
-		ahead[i] = -1
-	}
-	for from := 0; from < len(b); {
-		at := len(b)
-		for i, n := range s.needles[0] {
-			if ahead[i] < from {
-				if ahead[i] = bytes.Index(b[from:], n); ahead[i] < 0 {
-					ahead[i] = len(b)
-				} else {
-					ahead[i] += from
+	if len(s.wishes) > 0 && !s.query.EveryLine {
+		if all, ok := s.where(path, f); ok {
+			for _, e := range all {
+				if more, err := s.extent(f, e); !more || err != nil {
+					return more, err
 				}
 			}
-			at = min(at, ahead[i])
+			return true, nil
 		}
-		if at == len(b) {
-			return true
-		}
-		start := from + bytes.LastIndexByte(b[from:at], '\n') + 1
-		end := bytes.IndexByte(b[at:], '\n')
-		if end < 0 {
-			end = len(b)
-		} else {
-			end += at
-		}
-		if !s.line(b[start:end]) {
-			return false
-		}
-		from = end + 1
 	}
-	return true
+	return s.extent(f, extent{0, math.MaxInt64})
 }
 
-func (s *search) line(b []byte) bool {
-	for _, group := range s.needles {
-		if !slices.ContainsFunc(group, func(n []byte) bool { return bytes.Contains(b, n) }) {
+// where asks the segment's index. It returns false when there is none that is
+// of use.
+func (s *search) where(path string, f *os.File) ([]extent, bool) {
+	x, file, err := openIndex(path, f)
+	if err != nil {
+		return nil, false
+	}
+	defer file.Close()
+	all, err := x.find(s.wishes)
+	return all, err == nil
+}
+
+// extent searches a part of a file that begins and ends with whole lines. A
+// line that is being written at the end of the file is not looked at.
+func (s *search) extent(f *os.File, e extent) (more bool, err error) {
+	for from := e.from; ; {
+		more = true
+		end, err := inBlocks(s.reading, io.NewSectionReader(f, from, e.to-from), s.look, func(_ block, found []result) bool {
+			for _, r := range found {
+				if more = s.give(r); !more {
+					return false
+				}
+			}
 			return true
+		})
+		if err != nil || !more {
+			return false, err
+		}
+		next, err := pastLongLine(f, from+end)
+		if err != nil || next == 0 {
+			return err == nil, err
+		}
+		if !s.yield(Line{}, fmt.Errorf("the line at byte %d is longer than any record", from+end)) {
+			return false, nil
+		}
+		from = next
+	}
+}
+
+// pastLongLine returns where the line ends that begins at offset at, when it is
+// longer than any record, and else 0.
+func pastLongLine(f io.ReaderAt, at int64) (int64, error) {
+	b := make([]byte, 64<<10)
+	for from := at; ; {
+		n, err := f.ReadAt(b, from)
+		if i := bytes.IndexByte(b[:n], '\n'); i >= 0 && from+int64(i)-at >= maxLine {
+			return from + int64(i) + 1, nil
+		} else if i >= 0 || err == io.EOF {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		from += int64(n)
+	}
+}
+
+// A result is a line that is wanted, or one that cannot be decoded and so may be.
+type result struct {
+	line Line
+	err  error
+}
+
+// look searches a block. Several run at once: s is only read.
+func (s *search) look(b block) []result {
+	var all []result
+	var spelled spelling[[]byte]
+	for text := b.text; len(text) > 0; {
+		var line []byte
+		line, text = cutLine(text)
+		if spelled.read(line) && !s.sieve.keeps(&spelled) {
+			continue
+		}
+		r, err := decode(line)
+		if err != nil || s.query.wants(&r) {
+			all = append(all, result{Line{Raw: line, Record: r}, err})
 		}
 	}
-	r, err := decode(b)
-	if err != nil {
-		return s.yield(Line{Raw: b}, err)
+	return all
+}
+
+func (s *search) give(r result) bool {
+	if r.err == nil {
+		s.found++
 	}
-	if !s.query.wants(&r) {
-		return true
-	}
-	s.found++
-	return s.yield(Line{Raw: b, Record: r}, nil) && (s.query.Limit <= 0 || s.found < s.query.Limit)
+	return s.yield(r.line, r.err) && (s.query.Limit <= 0 || s.found < s.query.Limit)
 }

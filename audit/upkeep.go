@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
@@ -119,6 +121,7 @@ func (w *writer) begin(now time.Time) error {
 	w.segment, w.last = s, at
 	w.told(now)
 	w.well()
+	w.j.indexer.closed() // the one before
 	return nil
 }
 
@@ -137,8 +140,9 @@ func (w *writer) retain(all []segmentName, now time.Time) []segmentName {
 		}
 		name := all[0].String()
 		aside, _ := filepath.Glob(filepath.Join(o.Dir, name+".torn-*"))
-		for _, path := range append(aside, filepath.Join(o.Dir, name)) {
-			if err := os.Remove(path); err != nil {
+		// The index last: the indexer looks for the segment once it has made one.
+		for _, path := range append(aside, filepath.Join(o.Dir, name), filepath.Join(o.Dir, name+indexExt)) {
+			if err := os.Remove(path); err != nil && !(errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(path, indexExt)) {
 				o.Log.Warn("an old audit segment was not deleted", "err", err)
 				return all
 			}

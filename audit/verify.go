@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"os"
@@ -42,7 +43,7 @@ func verify(dir string, keys []ed25519.PublicKey, lineByLine bool) (Report, erro
 	if len(all) == 0 && herr != nil {
 		return Report{}, fmt.Errorf("verify %s: %w", dir, ErrNoJournal)
 	}
-	v := verifier{dir: dir, pinned: keys, head: h, headed: herr == nil, signedHash: h.point().hash, lineByLine: lineByLine, reading: newReading(),
+	v := verifier{dir: dir, pinned: keys, head: h, headed: herr == nil, signedHash: h.point().hash, lineByLine: lineByLine, reading: newReading(), tally: tally{maphash.MakeSeed()},
 		reader: bufio.NewReaderSize(nil, maxLine)}
 	for i := range all {
 		v.name, v.isLast, v.next = all[i].String(), i == len(all)-1, ""
@@ -59,6 +60,9 @@ func verify(dir string, keys []ed25519.PublicKey, lineByLine bool) (Report, erro
 		}
 	}
 	v.finish()
+	if v.report.Problem == nil {
+		v.report.Problem = v.misled
+	}
 	return v.report, nil
 }
 
@@ -73,6 +77,11 @@ type verifier struct {
 	signedHash [sha256.Size]byte // what the head says of its line
 	lineByLine bool
 	reading    *reading
+
+	tally  tally
+	index  *index   // of the segment, when it has one that fits
+	marks  uint64   // what that has to say of the plain lines so far
+	misled *Problem // the first index that says otherwise
 
 	name     string // of the segment that is read
 	next     string // of the one after it; "" when it is the last
@@ -111,7 +120,11 @@ func (v *verifier) segment() (bool, error) {
 	src := io.NewSectionReader(f, 0, limit)
 	v.report.Segments++
 	v.lines = 0
+	defer v.openIndex(f.Name(), f)()
 	end, err := v.stretches(src)
+	if err == nil && v.index != nil {
+		err = v.indexed(f, v.index, end)
+	}
 	if err != nil {
 		return false, err
 	}

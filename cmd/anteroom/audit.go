@@ -24,7 +24,7 @@ func auditCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(verifyCommand(), searchCommand(), exportCommand())
+	cmd.AddCommand(verifyCommand(), searchCommand(), indexCommand(), exportCommand())
 	return cmd
 }
 
@@ -88,6 +88,7 @@ func searchCommand() *cobra.Command {
 	read := queryFlags(cmd, &q)
 	f := cmd.Flags()
 	f.IntVar(&q.Limit, "limit", 0, "at most so many records; 0: all")
+	f.BoolVar(&q.EveryLine, "every-line", false, "read every line, whatever an index says")
 	asJSON := f.Bool("json", false, "the records as they stand, one a line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, zone, err := trail(args)
@@ -117,6 +118,29 @@ func searchCommand() *cobra.Command {
 			fmt.Fprintln(cmd.ErrOrStderr(), "nothing found")
 			return errNo
 		}
+		return nil
+	}
+	return cmd
+}
+
+func indexCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "index {DIR | -c FILE}",
+		Short: "Make the indexes that searches use, where they are missing or do not fit",
+		Long: `A gateway that runs makes them by itself, when a day is over. This is for a trail
+that was copied elsewhere, or restored. It can run while the gateway does.`,
+	}
+	trail := trailFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		dir, _, err := trail(args)
+		if err != nil {
+			return err
+		}
+		made, err := audit.Index(cmd.Context(), dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%d made\n", made)
 		return nil
 	}
 	return cmd

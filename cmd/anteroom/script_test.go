@@ -27,7 +27,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "journal": journal, "replace": replace,
+			"exits": exits, "journal": journal, "nextday": nextDay, "replace": replace,
 		},
 		RequireExplicitExec: true,
 	})
@@ -74,6 +74,15 @@ func journal(ts *testscript.TestScript, neg bool, args []string) {
 		e.Time = at.Add(time.Duration(i) * time.Minute)
 		ts.Check(j.Record(context.Background(), &e, true))
 	}
+	ts.Check(j.Close())
+}
+
+// nextday DIR writes the trail of journal, and opens it again the day after.
+func nextDay(ts *testscript.TestScript, neg bool, args []string) {
+	journal(ts, neg, args)
+	at := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
+	j, err := audit.Open(audit.Options{Dir: ts.MkAbs(args[0]), Key: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: func() time.Time { return at }})
+	ts.Check(err)
 	ts.Check(j.Close())
 }
 
