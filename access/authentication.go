@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type Authentication struct {
 	Username string   // for display and for backends that want one
 	Name     string   // for display
 	Groups   []string // as the provider names them
-	ACR      string   // authentication context class; "" when not said
+	ACR      string   // authentication context class; several stand apart by blanks; "" when not said
 	AMR      []string // authentication methods (RFC 8176)
 
 	AuthTime time.Time // the auth_time claim, by the provider's clock; zero when not said
@@ -80,12 +81,43 @@ type Login struct {
 	Name string
 	ACR  []string
 	AMR  []string
+	Ask  []string // acr values to ask for, the most wanted first; none: those of ACR
+
+	// By says, for each issuer, what proves it there. When it is not nil, ACR,
+	// AMR and Ask of the Login itself count for nobody: a word of one provider
+	// means nothing from another.
+	By map[string]Login
 }
 
-// ProvenBy reports whether an ID token with this acr and amr proves l.
+// Of returns l as issuer can prove it. It cannot be proven when l says nothing
+// of that issuer.
+func (l Login) Of(issuer string) Login {
+	if l.By == nil {
+		return l
+	}
+	there := l.By[issuer]
+	return Login{Name: l.Name, ACR: there.ACR, AMR: there.AMR, Ask: there.Ask}
+}
+
+// Asks returns the acr values to ask a provider for, of a Login that is one
+// issuer's.
+func (l Login) Asks() []string {
+	if len(l.Ask) > 0 {
+		return l.Ask
+	}
+	return l.ACR
+}
+
+// ProvenBy reports whether an ID token with this acr and amr proves l, which is
+// one issuer's.
 func (l Login) ProvenBy(acr string, amr []string) bool {
-	if acr != "" && slices.Contains(l.ACR, acr) {
-		return true
+	if l.By != nil {
+		return false
+	}
+	for one := range strings.SplitSeq(acr, " ") {
+		if one != "" && slices.Contains(l.ACR, one) {
+			return true
+		}
 	}
 	return overlap(l.AMR, amr)
 }

@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Demand is what one rule asks beyond the route's own grant. Its zero value
 // asks for nothing.
@@ -17,6 +20,7 @@ type Demand struct {
 // strictest holds whatever the order. The zero Requirement admits nobody.
 type Requirement struct {
 	Public  bool     // open without sign-in; nothing below is looked at
+	Issuers []string // whose sign-ins count; none: nobody's
 	Allow   []string // the route's grant: any of these roles
 	Device  Profile
 	Demands []Demand
@@ -41,8 +45,9 @@ func (r Requirement) EachTime() bool {
 	return false
 }
 
-// Logins returns the strengths of sign-in that are asked, each once.
-func (r Requirement) Logins() []Login {
+// LoginsOf returns the strengths of sign-in that are asked, each once, as a
+// person of issuer can prove them.
+func (r Requirement) LoginsOf(issuer string) []Login {
 	var all []Login
 next:
 	for _, d := range r.Demands {
@@ -54,7 +59,7 @@ next:
 				continue next
 			}
 		}
-		all = append(all, *d.Login)
+		all = append(all, d.Login.Of(issuer))
 	}
 	return all
 }
@@ -120,6 +125,9 @@ func Decide(q Question) Decision {
 		return Decision{Verdict: SignIn, Reason: NoSession}
 	case who.Ended || !q.Now.Before(who.EndsAt):
 		return Decision{Verdict: SignIn, Reason: SessionEnded}
+	case who.Subject.Issuer == "" || !slices.Contains(need.Issuers, who.Subject.Issuer):
+		// Before the lock: to unlock it would not help.
+		return Decision{Verdict: SignIn, Reason: OtherProvider}
 	case who.Locked || !q.Now.Before(who.LocksAt):
 		return Decision{Verdict: Locked, Reason: SessionLocked}
 	case who.Device != "" && q.Posture.DeviceID != "" && who.Device != q.Posture.DeviceID:
@@ -137,7 +145,7 @@ func Decide(q Question) Decision {
 		}
 	}
 	for _, d := range need.Demands {
-		if d.Login != nil && !d.Login.ProvenBy(who.ACR, who.AMR) {
+		if d.Login != nil && !d.Login.Of(who.Subject.Issuer).ProvenBy(who.ACR, who.AMR) {
 			return Decision{Verdict: StepUp, Reason: WeakLogin, Rule: d.Rule}
 		}
 	}

@@ -45,8 +45,9 @@ func managed() access.Posture {
 // with a strong sign-in of the last five minutes.
 func prescribe() access.Requirement {
 	return access.Requirement{
-		Allow:  []string{"nurse", "prescriber"},
-		Device: clinical,
+		Issuers: []string{"https://login.test"},
+		Allow:   []string{"nurse", "prescriber"},
+		Device:  clinical,
 		Demands: []access.Demand{
 			{Rule: "orders", Within: 5 * time.Minute, Login: &strong},
 			{Rule: "epcs", Roles: []string{"prescriber"}},
@@ -101,6 +102,9 @@ func TestDecide(t *testing.T) {
 		{"just before it ends", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.EndsAt = noon.Add(1) }), compliant, access.Allow, access.AllMet},
 		{"ends now", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.EndsAt = noon }), compliant, access.SignIn, access.SessionEnded},
 		{"ended before locked", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.Ended, s.Locked = true, true }), compliant, access.SignIn, access.SessionEnded},
+		{"another provider's", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.Subject.Issuer = "https://nhs.test" }), compliant, access.SignIn, access.OtherProvider},
+		{"another provider before the lock", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.Subject.Issuer, s.Locked = "https://nhs.test", true }), compliant, access.SignIn, access.OtherProvider},
+		{"ended before another provider", with(signedIn("prescriber", "phr", 0), func(s *access.Session) { s.Subject.Issuer, s.Ended = "https://nhs.test", true }), compliant, access.SignIn, access.SessionEnded},
 		{"nobody", nil, compliant, access.SignIn, access.NoSession},
 		{"a session with no deadlines", &access.Session{Roles: []string{"prescriber"}}, compliant, access.SignIn, access.SessionEnded},
 	}
@@ -180,7 +184,7 @@ func TestDecideStrictestHolds(t *testing.T) {
 	strict := access.Demand{Rule: "strict", Within: time.Minute}
 	lax := access.Demand{Rule: "lax", Within: time.Hour}
 	for _, demands := range [][]access.Demand{{strict, lax}, {lax, strict}, {lax, {Rule: "none"}, strict}} {
-		need := access.Requirement{Allow: []string{"nurse"}, Device: access.Profile{Any: true}, Demands: demands}
+		need := access.Requirement{Issuers: []string{"https://login.test"}, Allow: []string{"nurse"}, Device: access.Profile{Any: true}, Demands: demands}
 		q := access.Question{Require: need, Session: signedIn("nurse", "", 2*time.Minute), Now: noon}
 		if d := access.Decide(q); d.Reason != access.OldLogin || d.Rule != "strict" {
 			t.Errorf("%v: %s by %q", demands, d.Reason, d.Rule)
@@ -219,8 +223,12 @@ func TestZeroValuesRefuse(t *testing.T) {
 		"zero profile":     func(q *access.Question) { q.Require.Device = access.Profile{} },
 		"zero posture":     func(q *access.Question) { q.Posture = access.Posture{} },
 		"zero login":       func(q *access.Question) { q.Require.Demands[0].Login = &access.Login{} },
-		"no roles":         func(q *access.Question) { q.Require.Allow = nil },
-		"nameless role":    func(q *access.Question) { q.Require.Allow, q.Session.Roles = []string{""}, []string{""} },
+		"no issuers":       func(q *access.Question) { q.Require.Issuers = nil },
+		"nameless issuer": func(q *access.Question) {
+			q.Require.Issuers, q.Session.Subject.Issuer = []string{""}, ""
+		},
+		"no roles":      func(q *access.Question) { q.Require.Allow = nil },
+		"nameless role": func(q *access.Question) { q.Require.Allow, q.Session.Roles = []string{""}, []string{""} },
 		"nameless amr": func(q *access.Question) {
 			q.Require.Demands[0].Login = &access.Login{AMR: []string{""}}
 			q.Session.AMR = []string{""}
@@ -279,7 +287,7 @@ func TestRequirementLogins(t *testing.T) {
 	other := access.Login{Name: "other"}
 	need := access.Requirement{Demands: []access.Demand{{Login: &strong}, {}, {Login: &other}, {Login: &strong, EachTime: true}}}
 	var names []string
-	for _, l := range need.Logins() {
+	for _, l := range need.LoginsOf("") {
 		names = append(names, l.Name)
 	}
 	if len(names) != 2 || names[0] != "strong" || names[1] != "other" {
@@ -287,6 +295,42 @@ func TestRequirementLogins(t *testing.T) {
 	}
 	if !need.EachTime() || (access.Requirement{}).EachTime() {
 		t.Error("each_time is asked when any demand asks, and only then")
+	}
+}
+
+// What proves a login at one issuer proves nothing at another.
+func TestLoginOfAnIssuer(t *testing.T) {
+	card := access.Login{Name: "card", ACR: []string{"phr"}, By: map[string]access.Login{
+		"https://nhs.test":  {ACR: []string{"AAL3_ANY"}, AMR: []string{"N3_SMARTCARD"}, Ask: []string{"AAL3_FIDO2"}},
+		"https://okta.test": {ACR: []string{"phrh"}},
+	}}
+	for _, c := range []struct {
+		name   string
+		login  access.Login
+		acr    string
+		amr    []string
+		proven bool
+	}{
+		{"of any issuer", strong.Of("https://nhs.test"), "phr", nil, true},
+		{"its own acr", card.Of("https://nhs.test"), "AAL3_ANY", nil, true},
+		{"its own amr", card.Of("https://nhs.test"), "", []string{"N3_SMARTCARD"}, true},
+		{"one of several", card.Of("https://nhs.test"), "p1 AAL3_ANY c1", nil, true},
+		{"a part of one", card.Of("https://nhs.test"), "AAL3_ANY_NOT AAL3", nil, false},
+		{"another's acr", card.Of("https://okta.test"), "AAL3_ANY", nil, false},
+		{"said for all, and for each", card.Of("https://okta.test"), "phr", nil, false},
+		{"an issuer that is not named", card.Of("https://login.test"), "AAL3_ANY", []string{"N3_SMARTCARD"}, false},
+		{"of nobody in particular", card, "phr", nil, false},
+		{"blanks", access.Login{ACR: []string{""}}, " ", nil, false},
+	} {
+		if got := c.login.ProvenBy(c.acr, c.amr); got != c.proven {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if got := card.Of("https://nhs.test").Asks(); len(got) != 1 || got[0] != "AAL3_FIDO2" {
+		t.Errorf("asks for %q", got)
+	}
+	if got := card.Of("https://okta.test").Asks(); len(got) != 1 || got[0] != "phrh" {
+		t.Errorf("asks for %q, want what proves it", got)
 	}
 }
 

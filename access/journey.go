@@ -9,12 +9,12 @@ type Journey struct {
 	Return string // target (path and query) on Host
 	Front  string // the route's front page, for a person who was not the one asked for
 
-	Provider string
-	Reason   Reason
-	Route    string
-	Rule     string
+	Providers []string // by name, any of which may sign the person in; none: the first of all
+	Reason    Reason
+	Route     string
+	Rule      string
 
-	Logins   []Login       // each must be proven
+	Logins   []Login       // each must be proven; those of the Subject's issuer, when there is a Subject
 	Within   time.Duration // oldest acceptable sign-in; zero sets no limit
 	EachTime bool          // a sign-in made for this one request
 	Method   string        // of that request, as judged

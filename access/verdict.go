@@ -53,6 +53,7 @@ const (
 	OldLogin       Reason = "old_login"
 	OnceUsed       Reason = "once_used"
 	SubjectChanged Reason = "subject_changed"
+	OtherProvider  Reason = "other_provider" // signed in, but at a provider that does not count here
 	BadRequest     Reason = "bad_request"
 )
 

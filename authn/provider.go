@@ -3,6 +3,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ const delay = 2 * time.Second
 // A Config is what is known of one provider before anybody has spoken to it.
 type Config struct {
 	Name         string // the provider's word in configuration
+	Label        string // what people call it; "" is its name
 	Issuer       string // https, or http on a loopback address; compared byte for byte
 	ClientID     string
 	ClientSecret string   // "" for a public client
@@ -88,6 +90,12 @@ func NewProvider(c Config) *Provider {
 
 // String returns the provider's name, and nothing of its secret.
 func (p *Provider) String() string { return p.cfg.Name }
+
+// Issuer returns the issuer of everybody whom p signs in.
+func (p *Provider) Issuer() string { return p.cfg.Issuer }
+
+// Label returns what people call p.
+func (p *Provider) Label() string { return cmp.Or(p.cfg.Label, p.cfg.Name) }
 
 // GoString is String, so that no way of printing shows the secret.
 func (p *Provider) GoString() string { return p.cfg.Name }

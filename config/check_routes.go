@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,19 +18,21 @@ import (
 // A resolver resolves the words of routes: it knows what the rest of the file names.
 type resolver struct {
 	*decoder
-	config   *Config
-	roles    map[string]bool
-	logins   map[string]*access.Login
-	profiles map[string]access.Profile
-	caFiles  map[string]bool // those that were read, and whether they are good
-	domain   string          // registrable domain of the sign-in host
+	config    *Config
+	roles     map[string]bool
+	logins    map[string]*access.Login
+	profiles  map[string]access.Profile
+	badLogins bool            // a mistake among them has been told
+	caFiles   map[string]bool // those that were read, and whether they are good
+	domain    string          // registrable domain of the sign-in host
 }
 
 func (d *decoder) routes(c *Config, f *file) {
 	r := &resolver{
 		decoder: d, config: c,
 		roles: map[string]bool{}, logins: map[string]*access.Login{}, caFiles: map[string]bool{},
-		profiles: map[string]access.Profile{none: {Name: none, Any: true}},
+		profiles:  map[string]access.Profile{none: {Name: none, Any: true}},
+		badLogins: f.Logins.Bad || f.Providers.Bad,
 	}
 	for _, role := range c.Roles {
 		r.roles[role.Name] = true
@@ -103,7 +106,7 @@ func (r *resolver) route(in *route, f *file, posture map[string]place) *routes.R
 		}
 	}
 	out.Backend = r.backend(&in.Backend, out, posture)
-	out.Provider = r.provider(in.Provider, f)
+	r.providers(&in.Provider, f, out)
 	out.Device = r.device(in)
 	out.Session = r.session(in.Session)
 	for _, o := range in.Origins.Items {
@@ -274,29 +277,35 @@ func (r *resolver) authorities(f text) {
 	}
 }
 
-// provider resolves the provider of a route: the first unless said.
-func (r *resolver) provider(p text, f *file) string {
-	names := namesOf(r.config.Providers, func(p Provider) string { return p.Name })
-	if p.V == "" {
-		if len(names) > 0 {
-			return names[0]
-		}
-		return ""
-	}
-	for i, n := range names {
-		switch {
-		case n != p.V:
-		case i == 0:
-			return n
-		default:
-			r.mistake(p.where(), "a provider other than the first is not built yet: remove this key")
-			return ""
+// providers resolves the providers of a route: the first of all unless said.
+func (r *resolver) providers(n *names, f *file, out *routes.Route) {
+	known := r.config.Providers
+	chosen := known[:min(1, len(known))]
+	if n.given() {
+		chosen = nil
+		for _, one := range n.Items {
+			i := slices.IndexFunc(known, func(p Provider) bool { return p.Name == one.V })
+			switch {
+			case i >= 0:
+				chosen = append(chosen, known[i])
+			case one.V != "" && !f.Providers.Bad:
+				r.issuerOf(one, known)
+			}
 		}
 	}
-	if !f.Providers.Bad {
-		r.mistake(p.where(), "unknown provider %s%s", quoted(p.V), nearest(p.V, names))
+	for _, p := range chosen {
+		out.Providers = append(out.Providers, p.Name)
+		out.Issuers = append(out.Issuers, p.Issuer)
 	}
-	return ""
+	if len(out.Providers) < 2 || out.Backend == nil {
+		return
+	}
+	tells := func(word string) bool {
+		return slices.ContainsFunc(out.Backend.Headers, func(h routes.IdentityHeader) bool { return h.Value == word })
+	}
+	if (tells("username") || tells("sub")) && !tells("issuer") && out.Backend.Assertion.Header == "" {
+		r.warn(n.where(), "two people of different providers may have one user name: tell the backend the issuer too, in a header or by the assertion")
+	}
 }
 
 func (r *resolver) device(in *route) access.Profile {

@@ -17,6 +17,7 @@ type Test struct {
 	As       []string
 	Device   string // the profile that the device meets; "none": nothing is known of it
 	LoginAge time.Duration
+	Issuer   string // of the provider that signed them in
 	ACR      string
 	Method   string
 	Path     string // with the query, when there is one
@@ -43,7 +44,7 @@ func (r *resolver) rules(in *route, route *routes.Route) []routes.Rule {
 		r.unique(names, "rule", rule.Name.V, rule.Name.where())
 		all = append(all, routes.Rule{
 			When:        r.when(rule, route),
-			Demand:      r.demand(rule),
+			Demand:      r.demand(rule, route),
 			KeepRequest: rule.KeepRequest.V,
 			Observe:     rule.Observe.V,
 		})
@@ -120,7 +121,7 @@ func (r *resolver) pointer(f text) bool {
 	return false
 }
 
-func (r *resolver) demand(rule *rule) access.Demand {
+func (r *resolver) demand(rule *rule, route *routes.Route) access.Demand {
 	q := &rule.Require
 	out := access.Demand{Rule: rule.Name.V, Within: q.Within.V, EachTime: q.EachTime.V, Roles: r.roleNames(q.Roles)}
 	asks := q.Login.given() || q.Within.given() || q.EachTime.V || q.Roles.given() && (len(q.Roles.Items) > 0 || q.Roles.Bad)
@@ -131,6 +132,12 @@ func (r *resolver) demand(rule *rule) access.Demand {
 		out.Login = r.logins[q.Login.V]
 		if out.Login == nil {
 			r.mistake(q.Login.where(), "unknown login %s%s", quoted(q.Login.V), nearest(q.Login.V, namesOf(r.config.Logins, func(l access.Login) string { return l.Name })))
+			return out
+		}
+		for i, issuer := range route.Issuers {
+			if there := out.Login.Of(issuer); issuer != "" && len(there.ACR)+len(there.AMR) == 0 && !r.badLogins {
+				r.mistake(q.Login.where(), "login %s says nothing of provider %s, which signs people in here: nothing could prove it", quoted(q.Login.V), quoted(route.Providers[i]))
+			}
 		}
 	}
 	return out
@@ -199,6 +206,9 @@ func (r *resolver) tests(in *route, route *routes.Route) {
 			Route: route, SignedIn: t.As.given(), As: r.roleNames(t.As),
 			Device: t.Device.V, LoginAge: t.LoginAge.V, ACR: t.ACR.V, Rule: t.Rule.V,
 			file: r.file, at: t.where(),
+		}
+		if t.Provider.V != "" {
+			out.Issuer = r.issuerOf(name{t.Provider.where(), t.Provider.V}, r.config.Providers)
 		}
 		if _, ok := r.profiles[t.Device.V]; t.Device.V != "" && !ok {
 			r.mistake(t.Device.where(), "unknown profile %s%s", quoted(t.Device.V), nearest(t.Device.V, r.profileNames()))

@@ -37,8 +37,8 @@ type Config struct {
 	// authorities and secrets. A change of one is a change of the configuration.
 	Files []string
 
-	rolesOf map[string][]int // group -> indexes into Roles
-	names   []string         // of Roles
+	rolesOf map[string]map[string][]int // issuer -> group -> indexes into Roles
+	names   []string                    // of Roles
 }
 
 // A Gateway says where the gateway is and where it keeps its data.
@@ -66,6 +66,7 @@ type Pair struct{ CertFile, KeyFile string }
 // A Provider is one OpenID provider, as the gateway is registered there.
 type Provider struct {
 	Name         string
+	Label        string // what people call it
 	Issuer       string // exactly as written
 	ClientID     string
 	ClientSecret Secret
@@ -76,11 +77,8 @@ type Provider struct {
 // Claims are the names of the claims that say who somebody is.
 type Claims struct{ Username, Name, Groups string }
 
-// A Role is held by whoever is in one of its groups.
-type Role struct {
-	Name   string
-	Groups []string
-}
+// A Role is held by whoever is in one of its groups, as [Config.RolesOf] tells.
+type Role struct{ Name string }
 
 // A Posture says who may speak about devices, and what they must be.
 type Posture struct {
@@ -136,16 +134,18 @@ type Telemetry struct {
 	Sample float64 // share of requests, 0 to 1
 }
 
-// RolesOf returns the roles that a person in these groups holds, in the order
-// of the file and each once.
-func (c *Config) RolesOf(groups []string) []string {
-	if len(groups) == 1 && len(c.rolesOf[groups[0]]) == 1 { // the common case: nothing to make
-		i := c.rolesOf[groups[0]][0]
+// RolesOf returns the roles that a person whom issuer says to be in these groups
+// holds, in the order of the file and each once. An issuer that is no
+// provider's gives none.
+func (c *Config) RolesOf(issuer string, groups []string) []string {
+	of := c.rolesOf[issuer]
+	if len(groups) == 1 && len(of[groups[0]]) == 1 { // the common case: nothing to make
+		i := of[groups[0]][0]
 		return c.names[i : i+1 : i+1]
 	}
 	held := make([]int, 0, 16) // on the stack, as long as they are no more
 	for _, g := range groups {
-		held = append(held, c.rolesOf[g]...)
+		held = append(held, of[g]...)
 	}
 	slices.Sort(held)
 	held = slices.Compact(held)
@@ -228,8 +228,8 @@ func (d *decoder) config(f *file) *Config {
 	c.Gateway = d.gateway(&f.Gateway)
 	c.TLS = d.tls(f)
 	c.Providers = d.providers(f.Providers)
-	c.Logins = d.logins(f.Logins)
-	c.Roles, c.rolesOf = d.roles(f.Roles)
+	c.Logins = d.logins(f.Logins, c.Providers)
+	c.Roles, c.rolesOf = d.roles(f.Roles, c.Providers)
 	for _, r := range c.Roles {
 		c.names = append(c.names, r.Name)
 	}

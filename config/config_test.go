@@ -54,6 +54,7 @@ var made = sync.OnceValue(func() map[string][]byte {
 		"/etc/anteroom/old.pem": old, "/etc/anteroom/old.key": oldKey,
 		"/etc/anteroom/rx-ca.pem": ca,
 		"/run/secrets/oidc":       []byte(secretText + "\n"),
+		"/run/secrets/oidc-nhs":   []byte(secretText + "\n"),
 	}
 })
 

@@ -44,34 +44,6 @@ type (
 		Key  text `yaml:"key" need:"yes" doc:"PEM file with its private key"`
 	}
 
-	provider struct {
-		place
-		Name         name       `yaml:"name" need:"yes" doc:"what routes and records call it"`
-		Issuer       address    `yaml:"issuer" need:"yes" doc:"its issuer URL, exactly as it writes it: https, or http on a loopback address"`
-		ClientID     text       `yaml:"client_id" need:"yes" doc:"the name under which the gateway is registered there"`
-		ClientSecret secret     `yaml:"client_secret" need:"yes" doc:"a ${file:PATH} or ${env:NAME} that holds the secret; never the secret itself"`
-		Scopes       list[text] `yaml:"scopes" default:"[openid, profile, email]" doc:"the scopes to ask for; openid is one of them"`
-		Claims       claims     `yaml:"claims" doc:"which claims say what, in the ID token or else in userinfo of the same sub"`
-	}
-
-	claims struct {
-		place
-		Username text `yaml:"username" default:"preferred_username" doc:"the claim that backends get as the user name"`
-		Name     text `yaml:"name" default:"name" doc:"the claim that is shown as the name of a person"`
-		Groups   text `yaml:"groups" default:"groups" doc:"the claim that lists groups, from which roles follow"`
-	}
-
-	login struct {
-		place
-		ACR list[text] `yaml:"acr" doc:"acr values, any of which proves it"`
-		AMR list[text] `yaml:"amr" doc:"amr values, any of which proves it too"`
-	}
-
-	role struct {
-		place
-		Groups list[text] `yaml:"groups" need:"yes" doc:"whoever is in one of these groups holds the role"`
-	}
-
 	sessionLimits struct {
 		place
 		LockAfter span `yaml:"lock_after" default:"5m" min:"1s" max:"24h" doc:"idle time until a session is locked; the same person unlocks it"`

@@ -13,7 +13,7 @@ type (
 		Host           hostName            `yaml:"host" need:"yes" doc:"the host that browsers ask for, without a port"`
 		Path           text                `yaml:"path" default:"/" doc:"a prefix on segment boundaries; the longest that matches governs"`
 		Backend        backend             `yaml:"backend" need:"yes" doc:"the server behind the route"`
-		Provider       text                `yaml:"provider" doc:"the provider that signs people in; the first unless said"`
+		Provider       names               `yaml:"provider" doc:"the provider that signs people in, or a list of those of which they may choose one; the first of all unless said; no other's sign-in counts"`
 		Allow          allowance           `yaml:"allow" need:"yes" doc:"who may enter: public, or roles; access is granted here and nowhere else"`
 		Device         text                `yaml:"device" need:"yes" doc:"a posture profile, or none for any device or no device"`
 		Session        tighter             `yaml:"session" doc:"tightens the session of whoever uses the route"`
@@ -110,6 +110,7 @@ type (
 		As       list[text]     `yaml:"as" doc:"the roles of the person who asks; nobody is signed in unless said"`
 		Device   text           `yaml:"device" default:"none" doc:"a profile that the device meets, or none for no device"`
 		LoginAge span           `yaml:"login_age" default:"0s" doc:"how long ago they signed in"`
+		Provider text           `yaml:"provider" doc:"the provider that signed them in; the first of the route unless said"`
 		ACR      text           `yaml:"acr" doc:"the acr of their sign-in"`
 		Request  text           `yaml:"request" need:"yes" doc:"method and path, such as POST /orders/7"`
 		Expect   word[verdicts] `yaml:"expect" need:"yes" doc:"the verdict"`

@@ -76,7 +76,7 @@ func TestExample(t *testing.T) {
 	own := []netip.AddrPort{netip.MustParseAddrPort("[::]:443"), netip.MustParseAddrPort("[::]:80"), netip.MustParseAddrPort("127.0.0.1:9180")}
 	want := []*routes.Route{
 		{
-			Name: "pharmacy", Host: "rx.hospital.example", Prefix: "/", Provider: "hospital",
+			Name: "pharmacy", Host: "rx.hospital.example", Prefix: "/", Providers: []string{"hospital"}, Issuers: []string{"https://login.hospital.example"},
 			Backend: &routes.Backend{
 				URL: web("https://rx.internal:8443"), Own: own, CAFile: "/etc/anteroom/rx-ca.pem", HostHeader: "rx.internal",
 				Timeout: time.Minute, MaxBody: 1 << 30,
@@ -117,7 +117,7 @@ func TestExample(t *testing.T) {
 			},
 		},
 		{
-			Name: "billing", Host: "billing.hospital.example", Prefix: "/", Provider: "hospital",
+			Name: "billing", Host: "billing.hospital.example", Prefix: "/", Providers: []string{"hospital"}, Issuers: []string{"https://login.hospital.example"},
 			Backend: &routes.Backend{
 				URL: web("http://10.1.2.3:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30,
 				Assertion: routes.Assertion{Header: "X-Anteroom-Assertion", Audience: "billing.hospital.example", TTL: time.Minute},
@@ -125,7 +125,7 @@ func TestExample(t *testing.T) {
 			Allow: []string{"billing"}, Device: clinical, Methods: all, Patient: routes.Patient{Query: "mrn"}, AuditDeny: true,
 		},
 		{
-			Name: "claims", Host: "billing.hospital.example", Prefix: "/claims", Provider: "hospital",
+			Name: "claims", Host: "billing.hospital.example", Prefix: "/claims", Providers: []string{"hospital"}, Issuers: []string{"https://login.hospital.example"},
 			Backend: &routes.Backend{
 				URL: web("http://10.1.2.3:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30,
 				Headers: []routes.IdentityHeader{{Header: "X-Remote-User", Value: "username"}},
@@ -133,7 +133,7 @@ func TestExample(t *testing.T) {
 			Allow: []string{"billing"}, Device: clinical, Methods: all, Patient: routes.Patient{Form: "mrn"}, AuditDeny: true,
 		},
 		{
-			Name: "pharmacy status", Host: "rx.hospital.example", Prefix: "/status", Provider: "hospital",
+			Name: "pharmacy status", Host: "rx.hospital.example", Prefix: "/status", Providers: []string{"hospital"}, Issuers: []string{"https://login.hospital.example"},
 			Backend: &routes.Backend{URL: web("http://rx.internal:8080"), Own: own, Timeout: time.Minute, MaxBody: 1 << 30},
 			Public:  true, Device: access.Profile{Name: "none", Any: true}, Methods: all, AuditDeny: true,
 		},
@@ -169,7 +169,7 @@ func TestExample(t *testing.T) {
 	if _, line, column := first.Position(); line == 0 || column != 9 {
 		t.Errorf("first test stands at %d:%d", line, column)
 	}
-	wantFiles := []string{"/run/secrets/oidc", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/rx-ca.pem"}
+	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/rx-ca.pem"}
 	if diff := cmp.Diff(wantFiles, c.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -226,7 +226,7 @@ func TestRolesOf(t *testing.T) {
 		{[]string{"b"}, []string{"zeta", "nurse"}},
 		{[]string{"c", "b", "a", "ehr-nurses"}, []string{"zeta", "nurse", "alpha"}},
 	} {
-		if diff := cmp.Diff(tt.want, c.RolesOf(tt.groups)); diff != "" {
+		if diff := cmp.Diff(tt.want, c.RolesOf("https://login.hospital.example", tt.groups)); diff != "" {
 			t.Errorf("roles of %q (-want +got):\n%s", tt.groups, diff)
 		}
 	}

@@ -14,6 +14,7 @@ type Situation struct {
 	Method, Host, Target string // Target is a path, perhaps with a query
 
 	SignedIn bool
+	Issuer   string // who signed them in; "" is the first that counts on the route
 	Roles    []string
 	Posture  access.Posture
 	LoginAge time.Duration
@@ -44,10 +45,13 @@ func Judge(table *routes.Table, s Situation, now time.Time) (Judgement, error) {
 	j.Need = j.Route.Need(&req)
 	q := access.Question{Require: j.Need.Requirement, Posture: s.Posture, Now: now}
 	if s.SignedIn {
+		if s.Issuer == "" && len(j.Route.Issuers) > 0 {
+			s.Issuer = j.Route.Issuers[0]
+		}
 		q.Session = &access.Session{
 			ID: "rehearsal", Roles: s.Roles,
 			Authentication: access.Authentication{
-				Subject: access.Subject{Issuer: "rehearsal", Sub: "somebody"},
+				Subject: access.Subject{Issuer: s.Issuer, Sub: "somebody"},
 				ACR:     s.ACR, AMR: s.AMR, AuthTime: now.Add(-s.LoginAge), FreshAt: now.Add(-s.LoginAge),
 			},
 			LocksAt: now.Add(time.Minute), EndsAt: now.Add(time.Minute),
@@ -65,7 +69,7 @@ func (c *Config) Rehearse(table *routes.Table, now time.Time) Mistakes {
 		device, _ := c.Profile(t.Device)
 		j, err := Judge(table, Situation{
 			Method: t.Method, Host: t.Route.Host, Target: t.Path,
-			SignedIn: t.SignedIn, Roles: t.As, Posture: device.Example(now), LoginAge: t.LoginAge, ACR: t.ACR,
+			SignedIn: t.SignedIn, Issuer: t.Issuer, Roles: t.As, Posture: device.Example(now), LoginAge: t.LoginAge, ACR: t.ACR,
 		}, now)
 		d := j.Decision
 		switch {

@@ -245,7 +245,7 @@ func usedKeys(n *yaml.Node, path string, used map[string]bool) {
 			named := strings.TrimPrefix(path+"."+n.Content[i-1].Value, ".")
 			used[named] = true
 			usedKeys(c, named, used)
-			if slices.Contains([]string{"logins", "roles", "posture.checks", "posture.profiles", "posture.checks.platforms"}, path) {
+			if slices.Contains([]string{"logins", "roles", "logins.providers", "roles.providers", "posture.checks", "posture.profiles", "posture.checks.platforms"}, path) {
 				usedKeys(c, path, used)
 			}
 		}

@@ -68,7 +68,7 @@ func tablet() access.Posture {
 // granted returns the right that who is given.
 func granted(t testing.TB, who access.Session) access.Grant {
 	t.Helper()
-	need := access.Requirement{Allow: who.Roles, Device: access.Profile{Any: true}}
+	need := access.Requirement{Issuers: []string{who.Subject.Issuer}, Allow: who.Roles, Device: access.Profile{Any: true}}
 	g, ok := access.Decide(access.Question{Require: need, Session: &who, Now: noon}).Grant()
 	if !ok {
 		t.Fatal("not granted")

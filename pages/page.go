@@ -41,6 +41,8 @@ const (
 	Done                         // where a small window ends
 	Home                         // the sign-in host's front
 	Busy                         // more is asked of the gateway than it can answer at once
+	Choose                       // at which provider to sign in
+	OtherProvider                // signed in, but at a provider that does not count here
 	kindCount
 )
 
@@ -79,6 +81,9 @@ type Page struct {
 	Host      string // the route's host as configured, never as the client wrote it
 	Held      bool   // what the person sent is kept until they are back
 
+	Choices   []Choice // of Choose
+	Providers []string // what people call those that count, of OtherProvider
+
 	Failed   []access.Failure // of DeviceBlocked
 	Platform access.Platform  // of the device, for the steps
 
@@ -86,6 +91,14 @@ type Page struct {
 	Frame      string       // the origin that may frame a FrameNotice; "" none
 	FormAction []string     // further origins that the page's form may be redirected to
 	RetryAfter int          // seconds; 0 says nothing
+}
+
+// A Choice is one provider at which a person may sign in.
+type Choice struct {
+	Name  string // its word in configuration: letters, digits, _ . and -
+	Label string // what people call it
+	Link  string // where it leads
+	Last  bool   // it was this browser's last choice
 }
 
 // A ReleaseForm sends a held request: an absolute URL or a path with its

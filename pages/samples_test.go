@@ -53,6 +53,13 @@ func samples() map[string]pages.Page {
 			p.Release = &pages.ReleaseForm{Action: "/orders/7?draft='(1)'", Token: "b25lLXRpbWU"}
 		case pages.ConfirmSignOut:
 			p.Who, p.Cancel, p.FormAction = "Sam Okafor", "/", []string{"https://login.hospital.example"}
+		case pages.Choose:
+			p.Choices = []pages.Choice{
+				{Name: "nhs", Label: "NHS smartcard", Link: "/.anteroom/start?j=sealed&at=nhs", Last: true},
+				{Name: "hospital", Label: "St. Brigid hospital", Link: "/.anteroom/start?j=sealed&at=hospital"},
+			}
+		case pages.OtherProvider:
+			p.Who, p.Providers, p.Continue = "Sam Okafor", []string{"NHS smartcard"}, "/.anteroom/start?j=sealed&go=1"
 		case pages.Home:
 			p.Who, p.Cancel = "Sam Okafor", ""
 		default:

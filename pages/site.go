@@ -92,6 +92,7 @@ type view struct {
 	Help      string
 	Advice    []advice
 	Meanwhile bool // say that another device can be used
+	ChoiceTo  []choice
 	OnwardTo  template.HTMLAttr
 	BackTo    template.HTMLAttr
 	SignOutTo template.HTMLAttr
@@ -99,6 +100,13 @@ type view struct {
 	Form      bool // the sign-out form
 	Top       bool // links lead out of the frame
 	Script    string
+}
+
+// A choice is a [Choice] as the template sees it.
+type choice struct {
+	Choice
+	To    template.HTMLAttr
+	First bool
 }
 
 // Words are the words of the page as the template sees them.
@@ -142,6 +150,12 @@ func (s *Site) view(p Page) view {
 		v.OnwardTo = ""
 	}
 	switch p.Kind {
+	case Choose:
+		for i, c := range p.Choices {
+			if to := attribute("href", c.Link); to != "" {
+				v.ChoiceTo = append(v.ChoiceTo, choice{c, to, i == 0})
+			}
+		}
 	case DeviceBlocked:
 		v.Advice = advise(p.Failed, p.Platform)
 		if final(p.Failed) { // one next step: hand it in

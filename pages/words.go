@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/anteroom/anteroom/access"
 )
@@ -150,6 +151,12 @@ var table = [kindCount]words{
 	Done: {name: "done", code: "done", status: http.StatusOK, icon: "check", tone: "good",
 		head: "Done",
 		lead: []string{"You can close this window and go on where you were."}},
+	Choose: {name: "choose", code: "choose", status: http.StatusOK, icon: "door", tone: "ask",
+		head: "How do you sign in?",
+		lead: []string{"Choose the sign-in that you use at work."}},
+	OtherProvider: {name: "other_provider", code: string(access.OtherProvider), status: http.StatusOK, icon: "key", tone: "ask",
+		head: "This needs another sign-in",
+		next: "Sign in there"},
 	Home: {name: "home", code: "home", status: http.StatusOK, icon: "door", tone: "ask",
 		head: "Welcome",
 		lead: []string{"Open the application you want to use. You'll be asked to sign in when it's needed."},
@@ -220,6 +227,11 @@ func adapt(p Page) words {
 	case DeviceBlocked:
 		if final(p.Failed) {
 			w.next = ""
+		}
+	case OtherProvider:
+		w.lead = []string{"Your sign-in doesn't count here. You'll be asked to sign in again.", "That signs you out of what you have open now: save your work first."}
+		if len(p.Providers) > 0 {
+			w.lead[0] = "Your sign-in doesn't count here. It takes a sign-in at " + strings.Join(p.Providers, " or ") + "."
 		}
 	case Home:
 		if p.Who != "" {

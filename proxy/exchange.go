@@ -267,7 +267,7 @@ func (x *exchange) question() access.Question {
 	q := access.Question{Require: x.need.Requirement, Posture: x.posture, Now: x.now}
 	if p := x.found.Person; p != nil {
 		x.person = p.Value(x.now)
-		x.person.Roles = x.state.RolesOf(x.person.Groups)
+		x.person.Roles = x.state.RolesOf(x.person.Subject.Issuer, x.person.Groups)
 		x.session = &x.person
 		q.Session = x.session
 		if x.need.EachTime() {

@@ -116,10 +116,11 @@ type State struct {
 	Backends       *Backends
 	Devices        Devices
 	DeviceHeaders  []string // names that posture sources use
-	RolesOf        func(groups []string) []string
+	RolesOf        func(issuer string, groups []string) []string
 	TrustedProxies []netip.Prefix
-	SignInHost     string // canonical
-	Port           string // that browsers use; "" for 443
+	Providers      []string // the names of all, for whoever signs in on the sign-in host itself
+	SignInHost     string   // canonical
+	Port           string   // that browsers use; "" for 443
 	HSTS           bool
 	Limits         Limits
 
@@ -182,7 +183,7 @@ func (x *exchange) unmatched(err error) {
 	switch {
 	case here && x.req.Path.Escaped == "/" && (x.req.Method == "GET" || x.req.Method == "HEAD"):
 		x.decision = access.Decision{Verdict: access.Allow, Reason: access.Public} // as in serveOwn
-		x.g.Words.Write(x.w, pages.Page{Kind: pages.Home, RequestID: x.id})
+		x.home()
 	case errors.Is(err, routes.ErrHost) && !here:
 		x.refuse(refuse(wrongHost, "no route on this host"))
 	case errors.Is(err, routes.ErrTolerance):
@@ -190,6 +191,23 @@ func (x *exchange) unmatched(err error) {
 	default:
 		x.refuse(refuse(noRoute, "no route for this path"))
 	}
+}
+
+// home shows the sign-in host's own front page: who is signed in, or where to.
+func (x *exchange) home() {
+	p := pages.Page{Kind: pages.Home, RequestID: x.id}
+	if s := x.found.Person; s != nil {
+		if v := s.Value(x.now); !v.Ended && !v.Locked {
+			p.Who = v.Display()
+		}
+	}
+	if p.Who == "" {
+		p.Continue = x.g.Desk.Link(x.w, x.r, access.Journey{
+			Host: x.req.Host, Return: "/", Front: "/", Providers: x.state.Providers,
+			Reason: access.NoSession, NotBefore: x.found.EndedAt, Method: x.req.Judged(), RequestID: x.id,
+		})
+	}
+	x.g.Words.Write(x.w, p)
 }
 
 // HeadersTooLarge answers a request whose header is over the listener's limit.

@@ -131,7 +131,7 @@ func (p *parts) serve(t *testing.T, deny bool, method, path string) int {
 		t.Fatal(err)
 	}
 	table, err := routes.NewTable([]*routes.Route{{
-		Name: "rx", Host: "rx.test", Prefix: "/", Allow: []string{"nurse"}, Device: access.Profile{Name: "none", Any: true},
+		Name: "rx", Host: "rx.test", Prefix: "/", Issuers: []string{"https://login.test"}, Allow: []string{"nurse"}, Device: access.Profile{Name: "none", Any: true},
 		Methods: []string{"GET", "POST"}, Backend: &routes.Backend{URL: u}, AuditDeny: deny,
 		Rules: []routes.Rule{{When: routes.When{Path: &orders}, Demand: access.Demand{Rule: "amend", Within: time.Minute}}},
 	}})
@@ -144,7 +144,7 @@ func (p *parts) serve(t *testing.T, deny bool, method, path string) int {
 	}
 	defer pools.CloseIdle(nil)
 	g := &proxy.Gateway{Sessions: p, Held: p, Audit: p, Tracer: tracer{}, Meter: p, Signer: p, Desk: p, Words: p, Log: slog.New(slog.DiscardHandler)}
-	g.Use(&proxy.State{Table: table, Backends: pools, Devices: p, RolesOf: func(groups []string) []string { return groups }, SignInHost: "gate.test"})
+	g.Use(&proxy.State{Table: table, Backends: pools, Devices: p, RolesOf: func(_ string, groups []string) []string { return groups }, SignInHost: "gate.test"})
 	r := httptest.NewRequestWithContext(t.Context(), method, "https://rx.test"+path, nil)
 	r.RequestURI, r.URL.Scheme, r.URL.Host = path, "", ""
 	r.TLS = &tls.ConnectionState{ServerName: "rx.test"}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/pages"
@@ -90,6 +91,10 @@ func (x *exchange) heldSubject() access.Subject {
 	}
 	return x.found.EndedOf
 }
+
+// returns reports whether the person whose request it is can come back for it:
+// not when their provider does not count on this route.
+func (x *exchange) returns() bool { return slices.Contains(x.route.Issuers, x.heldSubject().Issuer) }
 
 func (x *exchange) heldSession() string {
 	if x.session != nil {

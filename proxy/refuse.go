@@ -167,7 +167,7 @@ func (x *exchange) answer(d access.Decision) {
 	case d.Reason == access.DeviceChanged:
 		j := x.journey(d)
 		x.page(pages.Page{Kind: pages.DeviceChanged, Status: http.StatusForbidden, Code: string(d.Reason), Continue: x.g.Desk.Link(x.w, x.r, j)})
-	case x.r.Method == http.MethodPost && d.Reason != access.NoSession:
+	case x.r.Method == http.MethodPost && d.Reason != access.NoSession && x.returns():
 		x.hold(d)
 	default:
 		j := x.journey(d)
@@ -235,8 +235,8 @@ func (x *exchange) insufficient() string {
 	var b strings.Builder
 	b.WriteString(`Bearer error="insufficient_user_authentication", error_description="a stronger or newer sign-in is required"`)
 	var acrs []string
-	for _, l := range x.need.Logins() {
-		acrs = append(acrs, l.ACR...)
+	for _, l := range x.need.LoginsOf(x.session.Subject.Issuer) {
+		acrs = append(acrs, l.Asks()...)
 	}
 	if len(acrs) > 0 {
 		b.WriteString(`, acr_values=` + strconv.Quote(strings.Join(acrs, " ")))
@@ -266,7 +266,7 @@ func (x *exchange) frameNotice(d access.Decision) {
 // journey says what sign-in would settle d, and where it comes back to.
 func (x *exchange) journey(d access.Decision) access.Journey {
 	j := access.Journey{
-		Host: x.req.Host, Return: x.req.Target(), Front: x.front(), Provider: x.route.Provider,
+		Host: x.req.Host, Return: x.req.Target(), Front: x.front(), Providers: x.route.Providers,
 		Reason: d.Reason, Route: x.route.Name, Rule: d.Rule, Method: x.req.Judged(), RequestID: x.id,
 	}
 	if x.trace != nil {
@@ -275,13 +275,14 @@ func (x *exchange) journey(d access.Decision) access.Journey {
 	switch d.Verdict {
 	case access.StepUp:
 		j.Session, j.Subject = x.session.ID, x.session.Subject
-		j.Logins, j.Within, j.EachTime = x.need.Logins(), x.need.Within(), x.need.EachTime()
+		j.Logins, j.Within, j.EachTime = x.need.LoginsOf(j.Subject.Issuer), x.need.Within(), x.need.EachTime()
 	case access.Locked:
 		j.Session, j.Subject = x.session.ID, x.session.Subject
 		j.NotBefore = x.found.Person.LockedSince(x.now)
 	case access.SignIn:
 		j.NotBefore = x.found.EndedAt
-		if d.Reason == access.DeviceChanged {
+		if d.Reason == access.DeviceChanged || d.Reason == access.OtherProvider {
+			// The provider's own session may be of whoever was here before.
 			j.NotBefore = x.now
 		}
 	}

@@ -120,7 +120,7 @@ func (g *Gateway) judge(st *stream) access.Decision {
 			continue
 		}
 		s := st.person.Value(now)
-		s.Roles = state.RolesOf(s.Groups)
+		s.Roles = state.RolesOf(s.Subject.Issuer, s.Groups)
 		return access.Decide(access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, Now: now})
 	}
 	return access.Decision{} // the route is gone

@@ -16,8 +16,9 @@ type Route struct {
 	Host   string // lower case, no port, no trailing dot
 	Prefix string // "/" or "/a/b", without a trailing slash; matched on segment boundaries
 
-	Backend  *Backend
-	Provider string // the provider that signs people in
+	Backend   *Backend
+	Providers []string // the names of those that sign people in here
+	Issuers   []string // theirs: no other's sign-in counts
 
 	Public bool
 	Allow  []string       // roles; the only grant there is

@@ -150,7 +150,7 @@ const DefaultKeep = 64 << 10
 
 // Base returns what r asks of every request.
 func (r *Route) Base() access.Requirement {
-	return access.Requirement{Public: r.Public, Allow: r.Allow, Device: r.Device}
+	return access.Requirement{Public: r.Public, Issuers: r.Issuers, Allow: r.Allow, Device: r.Device}
 }
 
 // Need returns what r asks of req: its grant and the demands of every rule

@@ -181,7 +181,7 @@ func (d *Desk) renew(ctx context.Context, w http.ResponseWriter, r *http.Request
 		once = &session.Once{Method: j.Method, Host: j.Host, Target: j.Return, Until: e.Judged.Add(onceLife)}
 	}
 	if !e.Begun {
-		s.Authentication, s.Roles, s.Locked = e.Renew.Authn, d.RolesOf(e.Renew.Authn.Groups), false
+		s.Authentication, s.Roles, s.Locked = e.Renew.Authn, d.RolesOf(e.Renew.Authn.Subject.Issuer, e.Renew.Authn.Groups), false
 		if err := d.record(ctx, r, at, entry{kind: kindOf(j), verdict: access.Allow.String(), reason: j.Reason, session: s, journey: j}); err != nil {
 			d.cannotRecord(w, at, err)
 			return false

@@ -34,12 +34,12 @@ func (d *Desk) backchannel(w http.ResponseWriter, r *http.Request, at Place) {
 		answerBackchannel(w, http.StatusBadRequest)
 		return
 	}
-	ended, err := d.Sessions.EndWhere(r.Context(), func(s access.Session, provider, sid string) bool {
-		return provider == from.String() && names(out, s.Subject, sid)
+	ended, err := d.Sessions.EndWhere(r.Context(), func(s access.Session, _, sid string) bool {
+		return s.Subject.Issuer == out.Issuer && names(out, s.Subject, sid)
 	}, access.SessionEnded)
 	for i := range ended {
 		s := ended[i]
-		s.Roles = d.RolesOf(s.Groups)
+		s.Roles = d.RolesOf(s.Subject.Issuer, s.Groups)
 		d.note(r.Context(), r, at, entry{kind: access.EventSessionEnded, reason: access.SessionEnded, session: &s, detail: "signed out at the provider"})
 	}
 	if err != nil {

@@ -58,7 +58,7 @@ func (d *Desk) callback(w http.ResponseWriter, r *http.Request, at Place) {
 	begun.State = q.Get("state")
 	proof, err := p.Finish(ctx, begun, q)
 	if err != nil {
-		d.unfinished(ctx, w, r, at, l, err)
+		d.unfinished(ctx, w, r, at, p, l, err)
 		return
 	}
 	d.judged(ctx, w, r, at, p, l, proof, d.Now().Sub(now))
@@ -149,13 +149,15 @@ func (d *Desk) await(ctx context.Context, h *session.Handle, since time.Time) {
 	}
 }
 
-// unfinished answers an attempt that brought no proof.
-func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Request, at Place, l link, err error) {
+// unfinished answers an attempt at p that brought no proof. The log says which
+// provider it was; the person need not care.
+func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Request, at Place, p *authn.Provider, l link, err error) {
 	j := l.journey()
+	log := d.Log.With("provider", p.String())
 	e := entry{kind: kindOf(j), verdict: access.Deny.String(), reason: j.Reason, journey: j, session: d.alive(j.Session, d.Now())}
 	page := pages.Page{Kind: pages.SignInFailed, Continue: d.front(j), Cancel: d.front(j), Rule: j.Rule, Host: j.Host, Held: j.Held != ""}
 	if down, ok := errors.AsType[*authn.UnavailableError](err); ok {
-		d.Log.Warn("finish a sign-in", "error", down, "request_id", at.RequestID)
+		log.Warn("finish a sign-in", "error", down, "request_id", at.RequestID)
 		d.down(w, at, l)
 		return
 	}
@@ -175,7 +177,7 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 			e.detail = "provider refused"
 			d.drop(ctx, j)
 		}
-		d.Log.Info("finish a sign-in", "error", refused, "request_id", at.RequestID)
+		log.Info("finish a sign-in", "error", refused, "request_id", at.RequestID)
 		d.note(ctx, r, at, e)
 		d.page(w, at, page)
 		return
@@ -183,9 +185,9 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 	e.kind, e.reason, e.detail = access.EventSecurity, access.BadRequest, "callback failed its checks"
 	if skew, ok := errors.AsType[*authn.SkewError](err); ok {
 		e.detail = "clocks of provider and gateway differ"
-		d.Log.Error("finish a sign-in: set the clocks right", "error", skew, "by", skew.By, "request_id", at.RequestID)
+		log.Error("finish a sign-in: set the clocks right", "error", skew, "by", skew.By, "request_id", at.RequestID)
 	} else {
-		d.Log.Warn("finish a sign-in", "error", err, "request_id", at.RequestID)
+		log.Warn("finish a sign-in", "error", err, "request_id", at.RequestID)
 	}
 	d.drop(ctx, j)
 	d.note(ctx, r, at, e)
@@ -251,7 +253,7 @@ func (d *Desk) judged(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	if lack != proven {
-		who := &access.Session{Authentication: proof.Authentication, Roles: d.RolesOf(proof.Groups)}
+		who := &access.Session{Authentication: proof.Authentication, Roles: d.RolesOf(proof.Subject.Issuer, proof.Groups)}
 		if asked != nil && !stranger {
 			who.ID, who.Device = asked.ID, asked.Device
 		}
@@ -305,7 +307,7 @@ func (d *Desk) signIn(ctx context.Context, w http.ResponseWriter, r *http.Reques
 			kind, why = access.EventUnlock, access.SessionLocked
 		}
 		renewed := *own
-		renewed.Authentication, renewed.Roles, renewed.Locked = b.Authn, d.RolesOf(b.Authn.Groups), false
+		renewed.Authentication, renewed.Roles, renewed.Locked = b.Authn, d.RolesOf(b.Authn.Subject.Issuer, b.Authn.Groups), false
 		if err := d.record(ctx, r, at, entry{kind: kind, verdict: access.Allow.String(), reason: why, session: &renewed, journey: j}); err != nil {
 			d.cannotRecord(w, at, err)
 			return "", false

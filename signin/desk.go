@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,11 +47,11 @@ type Tracer interface {
 // A Config is what a Desk works with. Functions are asked anew for each
 // request, so that a reload takes effect at once.
 type Config struct {
-	URL       *url.URL                       // gateway.url: the sign-in host, with the port that browsers use
-	Providers func() []*authn.Provider       // the first signs people in unless a journey names another
-	Known     func(host string) bool         // whether a host has a route, or is the sign-in host
-	RolesOf   func(groups []string) []string // the roles that groups give
-	Limits    func() access.Limits           // the sessions' clocks; Max is how long a sign-out is remembered
+	URL       *url.URL                                      // gateway.url: the sign-in host, with the port that browsers use
+	Providers func() []*authn.Provider                      // the first signs people in unless a journey names another
+	Known     func(host string) bool                        // whether a host has a route, or is the sign-in host
+	RolesOf   func(issuer string, groups []string) []string // the roles that an issuer's groups give
+	Limits    func() access.Limits                          // the sessions' clocks; Max is how long a sign-out is remembered
 
 	// Begun counts a browser that is about to be sent to a provider from an
 	// address, as [Place] has it. It returns how long it has to wait when those
@@ -217,11 +218,20 @@ func (d *Desk) span(ctx context.Context, endpoint, origin string) (context.Conte
 	return d.Tracer.SignIn(ctx, endpoint, origin)
 }
 
-// provider returns the provider of that name, the first one for "", and nil
-// when there is none.
+// provider returns the provider of that name; nil when there is none.
 func (d *Desk) provider(name string) *authn.Provider {
+	i := slices.IndexFunc(d.Providers(), func(p *authn.Provider) bool { return p.String() == name })
+	if i < 0 {
+		return nil
+	}
+	return d.Providers()[i]
+}
+
+// providerOf returns the provider whose issuer that is; nil when there is none,
+// or no longer.
+func (d *Desk) providerOf(issuer string) *authn.Provider {
 	for _, p := range d.Providers() {
-		if name == "" || p.String() == name {
+		if p.Issuer() == issuer {
 			return p
 		}
 	}
@@ -240,7 +250,7 @@ func (d *Desk) value(h *session.Handle, now time.Time) *access.Session {
 	if !now.Before(s.LocksAt) {
 		s.Locked = true
 	}
-	s.Roles = d.RolesOf(s.Groups)
+	s.Roles = d.RolesOf(s.Subject.Issuer, s.Groups)
 	return &s
 }
 

@@ -80,7 +80,7 @@ func askFor(l link, s *access.Session) authn.Ask {
 			continue
 		}
 		unproven = true
-		for _, acr := range l.ACR {
+		for _, acr := range l.Asks() {
 			if !seen[acr] {
 				seen[acr] = true
 				ask.ACRValues = append(ask.ACRValues, acr)

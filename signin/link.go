@@ -36,7 +36,7 @@ type wire struct {
 	Host        string         `json:"h"`
 	Return      string         `json:"r"`
 	Front       string         `json:"f"`
-	Provider    string         `json:"p,omitzero"`
+	Providers   []string       `json:"v,omitempty"`
 	Reason      access.Reason  `json:"y,omitzero"`
 	Route       string         `json:"o,omitzero"`
 	Rule        string         `json:"u,omitzero"`
@@ -108,7 +108,7 @@ func (l link) short() link {
 		l.Journey.Return, l.Journey.Front = to, front
 		return l
 	}
-	l.Journey = wire{Host: j.Host, Return: to, Front: front, Provider: j.Provider, Reason: access.NoSession, NotBefore: j.NotBefore}
+	l.Journey = wire{Host: j.Host, Return: to, Front: front, Providers: j.Providers, Reason: access.NoSession, NotBefore: j.NotBefore}
 	return l
 }
 

@@ -26,11 +26,11 @@ const (
 
 // A farewell takes a sign-out from an application's host to the sign-in host.
 type farewell struct {
-	Session  string
-	Provider string
-	IDToken  string
-	At       time.Time
-	Host     string // where the person was
+	Session string
+	Issuer  string
+	IDToken string
+	At      time.Time
+	Host    string // where the person was
 }
 
 type ended struct {
@@ -83,7 +83,7 @@ func (d *Desk) askLogout(w http.ResponseWriter, r *http.Request, at Place) {
 	}
 	// A form's redirects, too, may only go where its page's policy says.
 	forms := []string{d.origin(d.host)}
-	if p := d.provider(h.Provider()); p != nil {
+	if p := d.providerOf(s.Subject.Issuer); p != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), providerWait)
 		defer cancel()
 		if to, ok := p.LogoutURL(ctx, "", d.own("signed-out"), ""); ok {
@@ -112,7 +112,7 @@ func (d *Desk) logout(w http.ResponseWriter, r *http.Request, at Place) {
 	s := d.value(h, now)
 	f := farewell{At: now, Host: at.Host}
 	if s != nil {
-		f.Session, f.Provider, f.IDToken = s.ID, h.Provider(), h.IDToken()
+		f.Session, f.Issuer, f.IDToken = s.ID, s.Subject.Issuer, h.IDToken()
 		// Whoever signs out walks away: what fails from here on is for the log,
 		// and the browser forgets and remembers what it can.
 		if err := d.Sessions.End(ctx, s.ID, access.SessionEnded); err != nil {
@@ -164,7 +164,7 @@ func (d *Desk) leave(w http.ResponseWriter, r *http.Request, f farewell) {
 	if value, err := d.seal.seal(forEnded, ended{At: f.At}); err == nil {
 		http.SetCookie(w, cookie(endedName, value, d.sessionLife()))
 	}
-	if p := d.provider(f.Provider); p != nil && f.Session != "" {
+	if p := d.providerOf(f.Issuer); p != nil && f.Session != "" {
 		ctx, cancel := context.WithTimeout(r.Context(), providerWait)
 		defer cancel()
 		if to, ok := p.LogoutURL(ctx, f.IDToken, d.own("signed-out"), back); ok {

@@ -34,6 +34,7 @@ const (
 	forEnded  = "ended"
 	forOut    = "signed-out"
 	forTicket = "ticket"
+	forChoice = "choice"
 )
 
 const maxSealed = 16 << 10 // bytes; longer is nothing of ours

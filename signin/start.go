@@ -31,7 +31,8 @@ func (d *Desk) start(w http.ResponseWriter, r *http.Request, at Place) {
 		return
 	}
 	j := l.journey()
-	if d.stale(l, now) {
+	able := d.able(j)
+	if d.stale(l, now) || len(able) == 0 {
 		if j.Held != "" {
 			d.notSent(r.Context(), w, r, at, j)
 			return
@@ -43,11 +44,6 @@ func (d *Desk) start(w http.ResponseWriter, r *http.Request, at Place) {
 		redirect(w, d.back(j)) // the application's host refuses anew, with a link that is fresh
 		return
 	}
-	p := d.provider(j.Provider)
-	if p == nil {
-		d.unavailable(w, at, "begin a sign-in", errors.New("the journey's provider is not configured any more"))
-		return
-	}
 	found := d.Sessions.Find(r, d.host, now)
 	own := d.value(found.Handle, now)
 	if own == nil && found.Tombstone != nil {
@@ -57,12 +53,16 @@ func (d *Desk) start(w http.ResponseWriter, r *http.Request, at Place) {
 	if own != nil && own.Locked {
 		j.NotBefore = later(j.NotBefore, found.Handle.LockedSince(now))
 	}
+	if own != nil && !has(able, own.Subject.Issuer) {
+		// The other provider's own session may be of whoever was here before.
+		j.NotBefore = later(j.NotBefore, l.Issued)
+	}
 	l.Journey = wire(j)
-	if own != nil && found.Handle.Provider() == p.String() && silent(j, own, now) {
+	if own != nil && has(able, own.Subject.Issuer) && silent(j, own, now) {
 		d.send(w, r, at, effect{Link: l, Session: own.ID, Judged: now})
 		return
 	}
-	d.prompt(w, r, at, p, l, own)
+	d.prompt(w, r, at, able, l, own)
 }
 
 // stale reports whether l is too old to begin. A step-up or unlock is bound by
@@ -76,13 +76,22 @@ func (d *Desk) stale(l link, now time.Time) bool {
 	return expired(l.Issued, life, now)
 }
 
-// prompt has a person prove themselves: it shows them first why, when they are
-// locked out or inside a frame, and else sends them to the provider.
-func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn.Provider, l link, own *access.Session) {
+// prompt has a person prove themselves at one of able: it shows them first why,
+// when they are locked out, inside a frame, or signed in at another provider,
+// and lets them choose where there is a choice; else it sends them to the
+// provider.
+func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, able []*authn.Provider, l link, own *access.Session) {
 	now := d.Now()
 	j := l.journey()
 	again := Prefix + "start?j=" + url.QueryEscape(r.URL.Query().Get("j"))
 	step := r.URL.Query().Get("go")
+	if own != nil && has(able, own.Subject.Issuer) {
+		able = []*authn.Provider{d.providerOf(own.Subject.Issuer)} // the person of a session proves themselves where it began
+	}
+	p := chosen(able, r.URL.Query().Get("at"))
+	if len(able) > 1 && p != nil {
+		again += "&at=" + url.QueryEscape(p.String())
+	}
 
 	framed := j.Frame && step == ""
 	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "" {
@@ -91,6 +100,11 @@ func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn
 	if framed {
 		d.page(w, at, pages.Page{Kind: pages.FrameNotice, Code: string(j.Reason), Host: j.Host,
 			Continue: d.URL.Scheme + "://" + d.host + d.port + again + "&go=top", Frame: d.origin(j.Host)})
+		return
+	}
+	if own != nil && !has(able, own.Subject.Issuer) && step != "1" {
+		d.page(w, at, pages.Page{Kind: pages.OtherProvider, Code: string(access.OtherProvider), Who: own.Display(), Host: j.Host,
+			Providers: labels(able), Continue: again + "&go=1"})
 		return
 	}
 	asked := d.alive(j.Session, now)
@@ -108,6 +122,10 @@ func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn
 		return
 	}
 
+	if p == nil {
+		d.offer(w, r, at, able, j, again+"&go="+url.QueryEscape(step))
+		return
+	}
 	if wait := d.Begun(at.SourceIP, now); wait > 0 {
 		d.page(w, at, pages.Page{Kind: pages.TooMany, Continue: again + "&go=1", Held: j.Held != "", Host: j.Host,
 			RetryAfter: int((wait + time.Second - 1) / time.Second)})
@@ -138,6 +156,10 @@ func (d *Desk) prompt(w http.ResponseWriter, r *http.Request, at Place, p *authn
 		return
 	}
 	begun.State = ""
+	if len(able) > 1 {
+		d.rememberChoice(w, p)
+	}
+	l.Journey.Providers = []string{p.String()} // whoever tries again does so where they were
 	if j.EachTime {
 		l.Journey.NotBefore = later(j.NotBefore, begun.Began)
 	}

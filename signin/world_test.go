@@ -145,7 +145,7 @@ func newWorld(t testing.TB) *world {
 		URL:       &url.URL{Scheme: "https", Host: gate + port},
 		Providers: func() []*authn.Provider { return []*authn.Provider{provider} },
 		Known:     func(host string) bool { return slices.Contains([]string{gate, ehr, img}, host) },
-		RolesOf: func(groups []string) []string {
+		RolesOf: func(_ string, groups []string) []string {
 			if slices.Contains(groups, "ehr-nurses") {
 				return []string{"nurse"}
 			}

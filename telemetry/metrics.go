@@ -144,6 +144,9 @@ func (m *Metrics) Limited(limit string) { m.limited.WithLabelValues(limit).Inc()
 // SignedIn counts a sign-in that came back. outcome must be a fixed word.
 func (m *Metrics) SignedIn(outcome access.Reason) { m.signIns.WithLabelValues(string(outcome)).Inc() }
 
+// ProviderGone forgets the provider of this name.
+func (m *Metrics) ProviderGone(name string) { m.providers.DeleteLabelValues(name) }
+
 // ProviderUp says whether the provider of this name answered last time.
 func (m *Metrics) ProviderUp(name string, up bool) {
 	m.providers.WithLabelValues(name).Set(zeroOne(up))

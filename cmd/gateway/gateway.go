@@ -110,6 +110,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
+	g.endStrays(ctx)
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	watched := make(chan struct{})
@@ -187,7 +188,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 			s := g.state.load()
 			return host == s.SignInHost || s.Table.Host(host)
 		},
-		RolesOf: func(groups []string) []string { return g.loaded.load().Config.RolesOf(groups) },
+		RolesOf: func(issuer string, groups []string) []string { return g.loaded.load().Config.RolesOf(issuer, groups) },
 		Begun:   g.signInBegun,
 		Limits:  limits, Sessions: g.sessions, Held: kept, Codes: buckets["codes"], Pages: site,
 		Audit: trail{g.journal, g.telemetry}, Tracer: tracer{g.telemetry}, Log: g.log,
@@ -212,7 +213,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 // changed writes down what time alone did to a session.
 func (g *running) changed(c session.Change) {
 	s := c.Session
-	s.Roles = g.loaded.load().Config.RolesOf(s.Groups)
+	s.Roles = g.loaded.load().Config.RolesOf(s.Subject.Issuer, s.Groups)
 	if c.Detail == session.TooMany {
 		g.telemetry.Limited(c.Detail)
 	}

@@ -162,5 +162,6 @@ func (g *running) adopt(next *Loaded) error {
 		g.log.Error("a new host has no certificate", "error", err)
 	}
 	before.Backends.CloseIdle(s.Backends)
+	g.endStrays(context.Background())
 	return nil
 }

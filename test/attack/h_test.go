@@ -64,6 +64,7 @@ func groupH() []row {
 		fails("H5", "no iss", claim("iss", nil)),
 		fails("H5", "the iss response parameter of another", back(func(q url.Values) { q.Set("iss", "https://evil.test") })),
 		fails("H5", "no iss response parameter", back(func(q url.Values) { q.Del("iss") })),
+		{id: "H5", name: "mix-up of two providers", run: mixUp},
 		fails("H6", "another aud", claim("aud", "other")),
 		fails("H6", "several aud without azp", claim("aud", []string{"anteroom", "other"})),
 		fails("H6", "azp of another client", claim("azp", "other")),

@@ -47,7 +47,7 @@ func TestNobodySignedIn(t *testing.T) {
 	if p.Status != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), g.URL("gate.test", "/.anteroom/start?")) {
 		t.Errorf("a navigation is answered %d to %q", p.Status, p.Header.Get("Location"))
 	}
-	if strings.Contains(p.Header.Get("Location"), "77") || strings.Contains(p.Header.Get("Location"), "patients") {
+	if strings.Contains(p.Header.Get("Location"), "patients") { // "77" alone may stand in a port or a seal
 		t.Errorf("the return path stands in the URL: %s", p.Header.Get("Location"))
 	}
 	p = b.Call("GET", g.URL("ehr.test", "/patients/77/chart"), "", "", nil)

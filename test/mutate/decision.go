@@ -18,6 +18,14 @@ func decision() []Guard {
 			File: "access/decide.go", Old: "case who.Ended || !q.Now.Before(who.EndsAt):", New: "case who.Ended:",
 			Package: "access", Test: "TestDecide",
 		}, {
+			Name: "the session's provider counts here", Why: "a provider's word opens only what is its own",
+			File: "access/decide.go", Old: `case who.Subject.Issuer == "" || !slices.Contains(need.Issuers, who.Subject.Issuer):`, New: `case who.Subject.Issuer == "" && len(need.Issuers) > 99:`,
+			Package: contract, Test: "TestRouteNamesItsProvider",
+		}, {
+			Name: "a word of one provider", Why: "an acr means nothing from another provider",
+			File: "access/authentication.go", Old: "if l.By == nil {", New: "for _, one := range l.By {\n\t\treturn one\n\t}\n\tif true {",
+			Package: contract, Test: "TestWordsOfAnotherProvider",
+		}, {
 			Name: "the session is not locked", Why: "a tablet on a table is nobody's (hospital B2)",
 			File: "access/decide.go", Old: "case who.Locked || !q.Now.Before(who.LocksAt):", New: "case !q.Now.Before(who.LocksAt):",
 			Package: "access", Test: "TestDecide",
@@ -43,7 +51,7 @@ func decision() []Guard {
 			Package: "access", Test: "TestDecide",
 		}, {
 			Name: "strength of the sign-in", Why: "a weak sign-in does not sign a result (K4; hospital A1)",
-			File: "access/decide.go", Old: "if d.Login != nil && !d.Login.ProvenBy(who.ACR, who.AMR) {", New: "if false {",
+			File: "access/decide.go", Old: "if d.Login != nil && !d.Login.Of(who.Subject.Issuer).ProvenBy(who.ACR, who.AMR) {", New: "if false {",
 			Package: contract, Test: "TestStepUpForAWeakerRule",
 		}, {
 			Name: "age of the sign-in", Why: "an amendment never reaches the backend without a fresh sign-in (K1; hospital A1)",
