@@ -78,7 +78,7 @@ func sessions() []Guard {
 			Package: contract, Test: "TestSignOut",
 		}, {
 			Name: "sign-out at the provider", Why: "or the next tap signs the same person in",
-			File: "signin/logout.go", Old: `if p := d.provider(f.Provider); p != nil && f.Session != "" {`, New: `if p := d.provider(f.Provider); p != nil && f.Session == "\x00" {`,
+			File: "signin/logout.go", Old: `if p := d.providerOf(f.Issuer); p != nil && f.Session != "" {`, New: `if p := d.provider(f.Provider); p != nil && f.Session == "\x00" {`,
 			Package: contract, Test: "TestSignOut",
 		},
 	}
