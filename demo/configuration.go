@@ -30,7 +30,7 @@ const (
 
 // places are the addresses of the demo's parts, host:port each.
 type places struct {
-	Tunnel, Gateway, Admin, Provider, Pharmacy, Imaging string
+	Tunnel, Gateway, Admin, Provider, Pharmacy, Imaging, Record, Scheduling, Collector string
 
 	DataDir string // the gateway's
 	URL     string // gateway.url
@@ -41,6 +41,16 @@ func usualPlaces(tunnel string) places {
 	return places{
 		Tunnel: tunnel, Gateway: "127.0.0.1:9443", Admin: "127.0.0.1:9180",
 		Provider: "127.0.0.1:9100", Pharmacy: "127.0.0.1:9101", Imaging: "127.0.0.1:9102",
+		Record: "127.0.0.1:9103", Scheduling: "127.0.0.1:9104", Collector: "127.0.0.1:9105",
+	}
+}
+
+// freePlaces let every part but the tunnel take a free port.
+func freePlaces(tunnel string) places {
+	const free = "127.0.0.1:0"
+	return places{
+		Tunnel: tunnel, Gateway: free, Admin: free, Provider: free, Pharmacy: free, Imaging: free,
+		Record: free, Scheduling: free, Collector: free,
 	}
 }
 
@@ -53,9 +63,11 @@ func writeConfiguration(path, dir string, p places) error {
 	var b bytes.Buffer
 	if err := configuration.Execute(&b, map[string]string{
 		"Port": port, "Gateway": p.Gateway, "Admin": p.Admin, "Pharmacy": p.Pharmacy, "Imaging": p.Imaging,
+		"Record": p.Record, "Scheduling": p.Scheduling, "Collector": p.Collector,
 		"Issuer": "http://" + p.Provider, "ClientID": clientID, "SecretRef": "${file:" + filepath.Join(dir, secretFile) + "}",
 		"DataDir":  filepath.Join(dir, "data"),
 		"GateHost": GateHost, "PharmacyHost": PharmacyHost, "ImagingHost": ImagingHost, "ACRMFA": ACRMFA,
+		"RecordHost": RecordHost, "SchedulingHost": SchedulingHost, "StoryHost": StoryHost,
 	}); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -96,6 +108,7 @@ func readConfiguration(path string) (places, error) {
 			Host    string
 			Backend struct{ URL string }
 		}
+		Telemetry struct{ OTLP string }
 	}
 	if err := yaml.Load(b, &c); err != nil {
 		return places{}, fmt.Errorf("read %s: %w", path, err)
@@ -125,22 +138,22 @@ func readConfiguration(path string) (places, error) {
 	if p.Provider, err = hostOf(c.Providers[0].Issuer); err != nil {
 		return missing("the issuer of its provider as http://127.0.0.1:PORT")
 	}
-	for _, r := range c.Routes {
-		at, err := hostOf(r.Backend.URL)
-		switch {
-		case err != nil:
-			continue
-		case r.Host == PharmacyHost && p.Pharmacy == "":
-			p.Pharmacy = at
-		case r.Host == ImagingHost && p.Imaging == "":
-			p.Imaging = at
+	applications := []struct {
+		host string
+		at   *string
+	}{{PharmacyHost, &p.Pharmacy}, {ImagingHost, &p.Imaging}, {RecordHost, &p.Record}, {SchedulingHost, &p.Scheduling}}
+	for _, a := range applications {
+		for _, r := range c.Routes {
+			if at, err := hostOf(r.Backend.URL); err == nil && r.Host == a.host && *a.at == "" {
+				*a.at = at
+			}
+		}
+		if *a.at == "" {
+			return missing("a route for " + a.host)
 		}
 	}
-	switch {
-	case p.Pharmacy == "":
-		return missing("a route for " + PharmacyHost)
-	case p.Imaging == "":
-		return missing("a route for " + ImagingHost)
+	if p.Collector, err = hostOf(c.Telemetry.OTLP); err != nil {
+		p.Collector = "127.0.0.1:0" // spans go to a collector of somebody's own, or nowhere
 	}
 	if !filepath.IsAbs(p.DataDir) {
 		p.DataDir = filepath.Join(filepath.Dir(path), p.DataDir)

@@ -1,5 +1,6 @@
-// Package demo is a small hospital in one process: an OpenID provider, two old
-// applications, and an MDM tunnel before the gateway that guards them.
+// Package demo is a small hospital in one process: an OpenID provider, four
+// old applications, an MDM tunnel before the gateway that guards them, and a
+// collector of what the gateway tells of each request.
 package demo
 
 import (
@@ -41,6 +42,9 @@ type Hospital struct {
 	places places
 	log    *slog.Logger
 	parts  []part
+
+	stories *stories
+	trail   *trail
 }
 
 // A part is a server with the listener it will answer on.
@@ -86,11 +90,14 @@ const (
 	atProvider
 	atPharmacy
 	atImaging
+	atRecord
+	atScheduling
+	atCollector
 	atGateway
 	atAdmin
 )
 
-var partNames = [...]string{"the MDM tunnel", "the provider", "the pharmacy", "imaging", "the gateway", "the gateway's admin listener"}
+var partNames = [...]string{"the MDM tunnel", "the provider", "the pharmacy", "imaging", "the record", "scheduling", "the collector", "the gateway", "the gateway's admin listener"}
 
 // takePlaces decides where the parts are, writes that down when it is new, and
 // returns the listeners of the demo's own. The gateway's ports are only tried.
@@ -104,7 +111,7 @@ func (h *Hospital) takePlaces(listen string) ([]net.Listener, error) {
 	case fresh && listen == "":
 		have = usualPlaces(DefaultListen)
 	case fresh && strings.HasSuffix(listen, ":0"):
-		have = places{listen, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "", ""}
+		have = freePlaces(listen)
 	case fresh:
 		have = usualPlaces(listen)
 	case listen != "" && !strings.HasSuffix(listen, ":0"):
@@ -118,7 +125,7 @@ func (h *Hospital) takePlaces(listen string) ([]net.Listener, error) {
 		have.Tunnel = listen
 	}
 
-	wanted := []*string{&have.Tunnel, &have.Provider, &have.Pharmacy, &have.Imaging, &have.Gateway, &have.Admin}
+	wanted := []*string{&have.Tunnel, &have.Provider, &have.Pharmacy, &have.Imaging, &have.Record, &have.Scheduling, &have.Collector, &have.Gateway, &have.Admin}
 	var taken []net.Listener
 	for i, addr := range wanted {
 		l, err := net.Listen("tcp", *addr)
@@ -137,7 +144,7 @@ func (h *Hospital) takePlaces(listen string) ([]net.Listener, error) {
 		taken = append(taken, l)
 		*addr = l.Addr().String()
 	}
-	// All six were held at once, so they differ; the gateway takes its two itself.
+	// All were held at once, so they differ; the gateway takes its two itself.
 	taken[atGateway].Close()
 	taken[atAdmin].Close()
 	taken = taken[:atGateway]
@@ -193,9 +200,16 @@ func (h *Hospital) assemble(listeners []net.Listener) error {
 	pharmacy := NewPharmacy(PharmacyConfig{
 		Keys: fetchKeys(direct, h.places.URL+"/.anteroom/jwks.json"), Issuer: h.places.URL, Audience: "rx",
 	})
-	tunnel := NewTunnel(TunnelConfig{Gateway: gateway, Start: http.HandlerFunc(h.startPage), Log: h.log})
-
-	handlers := []http.Handler{tunnel, provider, pharmacy, NewImaging(ImagingConfig{})}
+	h.stories, h.trail = newStories(), openTrail(h.AuditDir())
+	tunnel := NewTunnel(TunnelConfig{
+		Gateway: gateway, Start: http.HandlerFunc(h.startPage), Story: h.stories.site(h.URL(StartHost, "/")), Watch: h.stories.answered, Log: h.log,
+	})
+	watch := h.stories.watch
+	handlers := []http.Handler{
+		tunnel, provider, watch("Pharmacy", pharmacy), watch("Imaging", NewImaging(ImagingConfig{})),
+		watch("Record", NewRecord(RecordConfig{Base: "http://" + h.places.Record})), watch("Scheduling", NewScheduling()),
+		h.stories.collector(),
+	}
 	for i, handler := range handlers {
 		h.parts = append(h.parts, part{partNames[i], listeners[i], &http.Server{
 			Handler:           handler,
@@ -226,6 +240,7 @@ func (h *Hospital) Run(ctx context.Context) error {
 			}
 		})
 	}
+	running.Go(func() { h.trail.follow(ctx, h.stories.record) })
 	<-ctx.Done()
 	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer stop()

@@ -13,6 +13,7 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"clock": func(t time.Time) string { return t.Format("15:04:05") },
+	"took":  func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() },
 }).ParseFS(files, "html/*.html"))
 
 // write answers with a page. A template that cannot be filled is a mistake in

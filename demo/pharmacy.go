@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -25,18 +24,17 @@ type PharmacyConfig struct {
 	Audience string
 }
 
-// A Pharmacy is an old web application: orders for patients, appointments and
-// an export, with sessions kept in its own memory. It has no sign-in: it takes
+// A Pharmacy is an old web application: orders for patients and an export, with
+// sessions kept in its own memory. It has no sign-in: it takes
 // X-Remote-User at its word, and refuses whoever comes without.
 type Pharmacy struct {
-	config  PharmacyConfig
-	handler http.Handler
+	config   PharmacyConfig
+	handler  http.Handler
+	sessions oldSessions
 
-	mu           sync.Mutex
-	orders       []*order
-	appointments []*appointment
-	sessions     map[string]*pharmacySession
-	submissions  int // amendments taken since the start
+	mu          sync.Mutex
+	orders      []*order
+	submissions int // amendments taken since the start
 }
 
 type order struct {
@@ -49,53 +47,13 @@ type order struct {
 	Amended []amendment
 }
 
-type amendment struct {
-	By   string
-	At   time.Time
-	Text string
-}
-
-// Length returns the characters of the amendment, so that a lost half shows.
-func (a amendment) Length() int { return len([]rune(a.Text)) }
-
-type appointment struct {
-	Number  int
-	Patient patient
-	Time    string
-	Billing string
-	Changes []amendment
-}
-
-type patient struct {
-	Number     int
-	Name, Born string
-}
-
-// A pharmacySession is the application's own, as old ones have it: made at the
-// first page, never asked again who it belongs to.
-type pharmacySession struct {
-	Owner string // who was there when it was made
-	Began time.Time
-	Pages int
-}
-
-func patients() []patient {
-	return []patient{
-		{71, "Ada Testperson", "1941-02-03"}, {72, "Bo Sample", "1958-11-20"}, {73, "Cleo Placeholder", "1990-07-14"},
-		{74, "Dan Fixture", "1966-01-30"}, {75, "Edda Mockup", "1977-05-05"}, {76, "Finn Specimen", "2001-09-09"},
-		{77, "Greta Example", "1949-12-24"}, {78, "Hugo Dummy", "1983-03-17"}, {79, "Ines Synthetic", "1995-06-02"},
-		{80, "Jon Invented", "1971-10-11"}, {81, "Kaja Nobody", "1938-08-28"}, {82, "Lars Madeup", "2010-04-01"},
-	}
-}
-
 // NewPharmacy returns a pharmacy with a dozen orders, none of them amended.
 func NewPharmacy(c PharmacyConfig) *Pharmacy {
-	p := &Pharmacy{config: c, sessions: map[string]*pharmacySession{}}
+	p := &Pharmacy{config: c}
 	drugs := []string{"Placebol 5 mg tablet", "Exampril 10 mg tablet", "Samplicillin 500 mg capsule", "Mockomycin 1 g infusion"}
 	doses := []string{"1 at 08:00", "1 at 08:00 and 20:00", "every 6 hours", "once, before breakfast"}
 	for i, who := range patients() {
 		p.orders = append(p.orders, &order{Number: i + 1, Patient: who, Drug: drugs[i%len(drugs)], Dose: doses[i%len(doses)], Note: "As prescribed."})
-		p.appointments = append(p.appointments, &appointment{Number: i + 1, Patient: who, Time: fmt.Sprintf("%02d:30", 8+i%9), Billing: "insurer"})
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.page("pharmacy.html", p.home))
@@ -103,9 +61,6 @@ func NewPharmacy(c PharmacyConfig) *Pharmacy {
 	mux.HandleFunc("GET /orders/{number}", p.page("order.html", p.order))
 	mux.HandleFunc("POST /orders/{number}", p.amend)
 	mux.HandleFunc("GET /patients/{number}/{page...}", p.page("patient.html", p.patient))
-	mux.HandleFunc("GET /appointments", p.page("appointments.html", p.home))
-	mux.HandleFunc("GET /appointments/{number}", p.page("appointment.html", p.appointment))
-	mux.HandleFunc("POST /appointments/{number}", p.reschedule)
 	mux.HandleFunc("GET /export/orders.csv", p.export)
 	mux.HandleFunc("GET /worklist/poll", p.poll)
 	mux.HandleFunc("GET /whoami", p.page("whoami.html", p.whoami))
@@ -123,26 +78,11 @@ func NewPharmacy(c PharmacyConfig) *Pharmacy {
 // ServeHTTP answers as the application does.
 func (p *Pharmacy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
 
-// needsRemoteUser is all the access control that the old applications have.
-func needsRemoteUser(application string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Remote-User") == "" {
-			write(w, http.StatusForbidden, "refused.html", application)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // A pharmacyPage is what every page of the application shows.
 type pharmacyPage struct {
-	User, Name, Roles string
-	Session           pharmacySession
-	Orders            []order
-	Appointments      []appointment
-	Patients          []patient
-	Submissions       int
-	Item              any // the order, appointment or patient that the page is about
+	oldPage
+	Orders      []order
+	Submissions int
 }
 
 // page shows a template about the item that find returns, or says that there is none.
@@ -153,43 +93,19 @@ func (p *Pharmacy) page(template string, find func(*http.Request) (item any, ok 
 			http.Error(w, "No such record.", http.StatusNotFound)
 			return
 		}
-		page := pharmacyPage{
-			User: r.Header.Get("X-Remote-User"), Name: r.Header.Get("X-Remote-Name"), Roles: r.Header.Get("X-Remote-Roles"),
-			Session: p.session(w, r), Patients: patients(), Item: item,
+		session, made := p.sessions.of(cookieValue(r, PharmacyCookie), r.Header.Get("X-Remote-User"))
+		if made != "" {
+			w.Header().Add("Set-Cookie", PharmacyCookie+"="+made+"; path=/") // neither Secure nor HttpOnly: it is that old
 		}
+		page := pharmacyPage{oldPage: newOldPage(r, session, item)}
 		p.mu.Lock()
 		page.Submissions = p.submissions
 		for _, o := range p.orders {
 			page.Orders = append(page.Orders, *o)
 		}
-		for _, a := range p.appointments {
-			page.Appointments = append(page.Appointments, *a)
-		}
 		p.mu.Unlock()
 		write(w, http.StatusOK, template, page)
 	}
-}
-
-// session returns the browser's session and counts the page, making one when there is none.
-func (p *Pharmacy) session(w http.ResponseWriter, r *http.Request) pharmacySession {
-	id := ""
-	if c, err := r.Cookie(PharmacyCookie); err == nil {
-		id = c.Value
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.sessions[id]
-	if s == nil {
-		if len(p.sessions) >= 1000 { // scripts without cookies make one a page
-			clear(p.sessions)
-		}
-		s = &pharmacySession{Owner: r.Header.Get("X-Remote-User"), Began: time.Now()}
-		id = rand.Text()
-		p.sessions[id] = s
-		w.Header().Add("Set-Cookie", PharmacyCookie+"="+id+"; path=/") // neither Secure nor HttpOnly: it is that old
-	}
-	s.Pages++
-	return *s
 }
 
 func (p *Pharmacy) home(*http.Request) (any, bool) { return nil, true }
@@ -202,16 +118,6 @@ func (p *Pharmacy) order(r *http.Request) (any, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return *p.orders[n-1], true
-}
-
-func (p *Pharmacy) appointment(r *http.Request) (any, bool) {
-	n, err := strconv.Atoi(r.PathValue("number"))
-	if err != nil || n < 1 || n > len(p.appointments) {
-		return nil, false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return *p.appointments[n-1], true
 }
 
 func (p *Pharmacy) patient(r *http.Request) (any, bool) {
@@ -246,35 +152,6 @@ func (p *Pharmacy) amend(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Unlock()
 	backTo(w, strconv.Itoa(n))
-}
-
-func (p *Pharmacy) reschedule(w http.ResponseWriter, r *http.Request) {
-	if _, ok := p.appointment(r); !ok {
-		http.Error(w, "No such record.", http.StatusNotFound)
-		return
-	}
-	n, _ := strconv.Atoi(r.PathValue("number"))
-	clock, billing := r.PostFormValue("time"), r.PostFormValue("billing")
-	p.mu.Lock()
-	a := p.appointments[n-1]
-	what := ""
-	if clock != "" {
-		a.Time, what = clock, "time "+clock
-	}
-	if billing != "" {
-		a.Billing, what = billing, what+" billing "+billing
-	}
-	a.Changes = append(a.Changes, amendment{r.Header.Get("X-Remote-User"), time.Now(), what})
-	p.submissions++
-	p.mu.Unlock()
-	backTo(w, strconv.Itoa(n))
-}
-
-// backTo redirects as old applications do: by a relative Location, which
-// http.Redirect would make absolute.
-func backTo(w http.ResponseWriter, relative string) {
-	w.Header().Set("Location", relative)
-	w.WriteHeader(http.StatusSeeOther)
 }
 
 func (p *Pharmacy) export(w http.ResponseWriter, r *http.Request) {

@@ -86,8 +86,6 @@ func TestPharmacyPages(t *testing.T) {
 		{"GET", "/orders/seven", 404, ""},
 		{"POST", "/orders/13", 404, ""},
 		{"POST", "/orders/7", 400, "TEXT is empty"},
-		{"GET", "/appointments", 200, "insurer"},
-		{"GET", "/appointments/3", 200, `name="billing"`},
 		{"GET", "/export/orders.csv", 200, "7,77,Greta Example,"},
 		{"GET", "/worklist/poll", 200, `"open":12`},
 		{"GET", "/status", 200, "you are: nora"},
@@ -106,18 +104,6 @@ func TestPharmacyPages(t *testing.T) {
 	}
 	if body := text(as(p, "", http.MethodGet, "/status", nil)); !strings.Contains(body, "you are: nobody") {
 		t.Errorf("status for nobody: %s", body)
-	}
-}
-
-func TestAppointmentsChange(t *testing.T) {
-	p := demo.NewPharmacy(demo.PharmacyConfig{})
-	as(p, "tess", http.MethodPost, "/appointments/3", url.Values{"time": {"16:45"}})
-	as(p, "tess", http.MethodPost, "/appointments/3", url.Values{"billing": {"study"}})
-	page := text(as(p, "tess", http.MethodGet, "/appointments/3", nil))
-	for _, want := range []string{`<b id="time">16:45</b>`, `<b id="billing">study</b>`, "changed by <b>tess</b>"} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the appointment's page does not say %q", want)
-		}
 	}
 }
 

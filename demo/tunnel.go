@@ -16,19 +16,24 @@ import (
 
 // The demo's hosts. Browsers resolve names under localhost to this machine by themselves.
 const (
-	Domain       = "anteroom.localhost"
-	GateHost     = "gate." + Domain   // sign-in, on the gateway
-	PharmacyHost = "rx." + Domain     // behind the gateway
-	ImagingHost  = "img." + Domain    // behind the gateway
-	DeviceHost   = "device." + Domain // the tunnel's own: which device is in hand
-	StartHost    = "start." + Domain  // the tunnel's own: where to begin
+	Domain         = "anteroom.localhost"
+	GateHost       = "gate." + Domain   // sign-in, on the gateway
+	PharmacyHost   = "rx." + Domain     // behind the gateway
+	ImagingHost    = "img." + Domain    // behind the gateway
+	RecordHost     = "ehr." + Domain    // behind the gateway
+	SchedulingHost = "plan." + Domain   // behind the gateway
+	DeviceHost     = "device." + Domain // the tunnel's own: which device is in hand
+	StartHost      = "start." + Domain  // the tunnel's own: where to begin
+	StoryHost      = "story." + Domain  // the tunnel's own: what became of each request
 )
 
 // A TunnelConfig says what lies behind the tunnel.
 type TunnelConfig struct {
-	Gateway *http.Transport  // as made by [GatewayTransport]
-	Start   http.Handler     // the start page
-	Now     func() time.Time // nil: time.Now
+	Gateway *http.Transport      // as made by [GatewayTransport]
+	Start   http.Handler         // the start page
+	Story   http.Handler         // the page that tells what became of requests; nil: there is none
+	Watch   func(*http.Response) // told of each answer of the gateway; nil: nobody is
+	Now     func() time.Time     // nil: time.Now
 	Log     *slog.Logger
 }
 
@@ -38,6 +43,7 @@ type Tunnel struct {
 	hand    *hand
 	device  http.Handler
 	start   http.Handler
+	story   http.Handler
 	forward *httputil.ReverseProxy
 }
 
@@ -46,13 +52,20 @@ func NewTunnel(c TunnelConfig) *Tunnel {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	t := &Tunnel{hand: newHand(), start: ownPages(c.Start)}
+	if c.Story == nil {
+		c.Story = http.NotFoundHandler()
+	}
+	if c.Watch == nil {
+		c.Watch = func(*http.Response) {}
+	}
+	t := &Tunnel{hand: newHand(), start: ownPages(c.Start), story: c.Story}
 	t.device = t.hand.site(c.Now)
 	t.forward = &httputil.ReverseProxy{
-		Transport:     c.Gateway,
-		FlushInterval: -1, // streams pass at once
-		ErrorLog:      slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
-		Rewrite:       func(r *httputil.ProxyRequest) { t.rewrite(r, c.Now()) },
+		Transport:      c.Gateway,
+		FlushInterval:  -1, // streams pass at once
+		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+		ModifyResponse: func(r *http.Response) error { c.Watch(r); return nil },
+		Rewrite:        func(r *httputil.ProxyRequest) { t.rewrite(r, c.Now()) },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				c.Log.Warn("tunnel: gateway does not answer", "error", err)
@@ -68,6 +81,8 @@ func (t *Tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch hostname(r.Host) {
 	case DeviceHost:
 		t.device.ServeHTTP(w, r)
+	case StoryHost:
+		t.story.ServeHTTP(w, r)
 	case StartHost, Domain:
 		t.start.ServeHTTP(w, r)
 	default:

@@ -169,14 +169,14 @@ func TestSignOutAtTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.browser(jar)
-	_, body, login := p.visit(http.MethodGet, p.at["rx"]+"/appointments/3", nil)
+	_, body, login := p.visit(http.MethodGet, p.at["plan"]+"/appointments/3", nil)
 	if status, body, _ := p.signIn(body, login, "username", "tess", "password", "demo"); status != http.StatusOK || !strings.Contains(body, `<b id="remote-user">tess`) {
 		t.Fatalf("after sign-in %d:\n%s", status, body)
 	}
 	if status, body, _ := p.visit(http.MethodGet, "http://"+login.Host+"/end_session", nil); status != http.StatusOK || !strings.Contains(body, "signed out") {
 		t.Fatalf("sign out: %d\n%s", status, body)
 	}
-	if status, body, end := p.visit(http.MethodGet, p.at["rx"]+"/appointments/3", nil); end.Host != login.Host || !formID.MatchString(body) {
+	if status, body, end := p.visit(http.MethodGet, p.at["plan"]+"/appointments/3", nil); end.Host != login.Host || !formID.MatchString(body) {
 		t.Errorf("signed out at the provider, but the gateway answers %d at %s", status, end)
 	}
 }

@@ -15,7 +15,7 @@ import (
 func (p *tab) picture(name string) {
 	p.h.Helper()
 	dir := os.Getenv("ANTEROOM_SCREENSHOTS")
-	if dir == "" || p.h.provider != providers[0].name { // the gateway's pages are the same at each
+	if dir == "" || p.h.provider == providers[1].name { // the gateway's pages are the same at each
 		return
 	}
 	for _, size := range [][2]int64{{820, 1180}, {390, 844}} {
@@ -45,6 +45,20 @@ func (p *tab) picture(name string) {
 		p.h.Fatal(err)
 	}
 	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{}); err != nil {
+		p.h.Fatal(err)
+	}
+}
+
+// fits says where a page goes beyond its window, on a tablet and on a phone.
+func (p *tab) fits() {
+	p.h.Helper()
+	for _, size := range [][2]int64{{820, 1180}, {390, 844}} {
+		if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(size[0], size[1])); err != nil {
+			p.h.Fatal(err)
+		}
+		p.until(fmt.Sprintf("the page fits %d pixels", size[0]), `document.documentElement.scrollWidth <= innerWidth`)
+	}
+	if err := chromedp.Do(p.ctx, chromedp.EmulateReset()); err != nil {
 		p.h.Fatal(err)
 	}
 }
