@@ -39,8 +39,10 @@ type Event struct {
 	Session *Session // whose; nil when nobody is signed in
 	Client  string   // service account
 
-	Posture Posture
-	Failed  []Failure
+	Posture   Posture
+	Failed    []Failure
+	Warned    []Failure // let through until their Deadline
+	LastKnown time.Time // when the facts that were judged were stated, in the silence of their source; zero: by this request
 
 	Observed []Observation // rules under observe that would have decided otherwise
 

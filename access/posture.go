@@ -77,6 +77,7 @@ func (a Assurance) String() string {
 // is a device of which nothing is known.
 type Posture struct {
 	Source    string
+	Sender    string // the name that its sender proved; "" for one known by its address
 	Assurance Assurance
 
 	DeviceID      string

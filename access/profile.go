@@ -42,12 +42,14 @@ type PlatformMin struct {
 
 // A Failure is one check that a device did not meet, and the fact that failed it.
 type Failure struct {
-	Check   string
-	Hard    bool
-	Fact    string // the posture field: managed, os_version, security_patch, checked_in_at, platform; "device" when nothing is known
-	Have    string // "" when not known
-	Want    string // for os_version the smallest acceptable version of the device's branch, for ages a duration
-	unknown bool
+	Check string
+	Hard  bool
+	Fact  string // the posture field: managed, os_version, security_patch, checked_in_at, platform; "device" when nothing is known
+	Have  string // "" when not known
+	Want  string // for os_version the smallest acceptable version of the device's branch, for ages a duration
+	// Deadline is until when the device is let through regardless; zero: it is not.
+	Deadline time.Time
+	unknown  bool
 }
 
 // Reason returns the decision's reason for f.

@@ -14,7 +14,8 @@ import (
 // A Source is a sender that speaks about devices in request headers.
 type Source struct {
 	Name            string
-	Senders         []netip.Prefix    // the TCP peers that are believed; none: nobody is
+	Listen          string            // a listener of its own, by its address; "": that of browsers
+	Senders         []Sender          // who is believed, there and nowhere else; none: nobody is
 	AssertionMaxAge time.Duration     // how long a statement is good; zero or less: 15 minutes
 	Map             map[string]string // a posture field's word, such as device_id, and the header that carries it
 }
@@ -32,7 +33,8 @@ type Sources struct {
 // A source is a Source made ready: canonical names and a reader for each.
 type source struct {
 	name    string
-	senders []netip.Prefix
+	listen  string
+	senders []*sender
 	maxAge  time.Duration
 	device  string // the header of device_id; "" names no device
 	fields  []field
@@ -52,6 +54,7 @@ func New(sources []Source) *Sources {
 	for _, from := range sources {
 		src := source{
 			name:   from.Name,
+			listen: from.Listen,
 			maxAge: from.AssertionMaxAge,
 			bones:  make(map[string]string),
 			words:  make(map[string]bool),
@@ -59,8 +62,8 @@ func New(sources []Source) *Sources {
 		if src.maxAge <= 0 {
 			src.maxAge = defaultMaxAge
 		}
-		for _, p := range from.Senders {
-			src.senders = append(src.senders, unmap(p))
+		for _, one := range from.Senders {
+			src.senders = append(src.senders, one.ready())
 		}
 		for word, header := range from.Map {
 			header = http.CanonicalHeaderKey(header)
@@ -99,20 +102,21 @@ func (s *Sources) Supplies(word string) bool {
 	return slices.ContainsFunc(s.list, func(src source) bool { return src.words[word] })
 }
 
-// Read returns what the sender at the other end of the TCP connection says of
-// the device behind a request. Headers from a peer that is no source's sender
-// are not looked at: the zero Posture is returned, as for a request that names
-// no device. The error is an [ErrAmbiguous] that names the header; a value that
+// Read returns what the sender at the other end of the connection says of the
+// device behind a request. Headers from a peer that is no source's sender are
+// not looked at: the zero Posture is returned, as for a request that names no
+// device. The error is an [ErrAmbiguous] that names the header; a value that
 // means nothing is no error but an unknown fact.
-func (s *Sources) Read(peer netip.Addr, h http.Header, now time.Time) (access.Posture, error) {
-	peer = peer.Unmap().WithZone("")
+func (s *Sources) Read(from Peer, h http.Header, now time.Time) (access.Posture, error) {
+	from.Addr = from.Addr.Unmap().WithZone("")
 	var found access.Posture
 	for i := range s.list {
 		src := &s.list[i]
-		if !src.sends(peer) {
+		by := src.sent(from, now)
+		if by == nil {
 			continue
 		}
-		p, err := src.read(h, now)
+		p, err := src.read(by, h, now)
 		if err != nil {
 			return access.Posture{}, err
 		}
@@ -137,20 +141,11 @@ func (s *Sources) Read(peer netip.Addr, h http.Header, now time.Time) (access.Po
 // devices are remembered.
 func (s *Sources) Latest(deviceID string) (access.Posture, bool) { return s.latest.get(deviceID) }
 
-func (s *source) sends(peer netip.Addr) bool {
-	for _, p := range s.senders {
-		if p.Contains(peer) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *source) read(h http.Header, now time.Time) (access.Posture, error) {
+func (s *source) read(by *sender, h http.Header, now time.Time) (access.Posture, error) {
 	if err := s.spelling(h); err != nil {
 		return access.Posture{}, err
 	}
-	p := access.Posture{Source: s.name, Assurance: access.A1, AssertedAt: now}
+	p := access.Posture{Source: s.name, Sender: by.Name, Assurance: by.assurance(), AssertedAt: now}
 	for i := range s.fields {
 		f := &s.fields[i]
 		v, err := value(h, f.header)

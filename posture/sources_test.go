@@ -19,8 +19,8 @@ import (
 
 var (
 	noon   = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	tunnel = netip.MustParseAddr("10.20.0.3")
-	ward   = netip.MustParseAddr("10.99.0.3")
+	tunnel = posture.Peer{Addr: netip.MustParseAddr("10.20.0.3")}
+	ward   = posture.Peer{Addr: netip.MustParseAddr("10.99.0.3")}
 )
 
 func headers() map[string]string {
@@ -35,7 +35,7 @@ func headers() map[string]string {
 
 func sources() *posture.Sources {
 	return posture.New([]posture.Source{{
-		Name: "tunnel", Senders: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28"), netip.MustParsePrefix("fd00::/64")},
+		Name: "tunnel", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28"), netip.MustParsePrefix("fd00::/64")}}},
 		AssertionMaxAge: 15 * time.Minute, Map: headers(),
 	}})
 }
@@ -93,15 +93,15 @@ func TestReadFromWhom(t *testing.T) {
 		{"::ffff:10.20.0.3", true}, {"::ffff:10.20.0.16", false}, {"fd00::1", true}, {"fd00::1%eth0", true}, {"fd00:0:0:1::1", false},
 		{"127.0.0.1", false}, {"::1", false},
 	} {
-		p, err := s.Read(netip.MustParseAddr(c.peer), full(), noon)
+		p, err := s.Read(posture.Peer{Addr: netip.MustParseAddr(c.peer)}, full(), noon)
 		if err != nil || (p.DeviceID != "") != c.ok {
 			t.Errorf("from %s: %+v, %v", c.peer, p, err)
 		}
 	}
-	if p, err := s.Read(netip.Addr{}, full(), noon); err != nil || p.DeviceID != "" {
+	if p, err := s.Read(posture.Peer{}, full(), noon); err != nil || p.DeviceID != "" {
 		t.Errorf("from no address: %+v, %v", p, err)
 	}
-	mapped := posture.New([]posture.Source{{Name: "m", Senders: []netip.Prefix{netip.MustParsePrefix("::ffff:10.20.0.0/124")}, Map: headers()}})
+	mapped := posture.New([]posture.Source{{Name: "m", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("::ffff:10.20.0.0/124")}}}, Map: headers()}})
 	if p, _ := mapped.Read(tunnel, full(), noon); p.DeviceID != "m:7F-1" {
 		t.Errorf("senders given as IPv4-mapped: %+v", p)
 	}
@@ -244,7 +244,7 @@ func TestStatementAge(t *testing.T) {
 			t.Errorf("%s: remembered %v", c.name, ok)
 		}
 	}
-	unsaid := posture.New([]posture.Source{{Name: "u", Senders: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28")}, Map: headers()}})
+	unsaid := posture.New([]posture.Source{{Name: "u", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28")}}}, Map: headers()}})
 	h := full()
 	h.Set("X-Mdm-Asserted-At", "never")
 	if p, _ := unsaid.Read(tunnel, h, noon); p.Known(noon) {
@@ -302,7 +302,7 @@ func TestLatest(t *testing.T) {
 }
 
 func TestLatestIsBounded(t *testing.T) {
-	s := posture.New([]posture.Source{{Name: "s", Senders: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Map: map[string]string{"device_id": "D"}}})
+	s := posture.New([]posture.Source{{Name: "s", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}, Map: map[string]string{"device_id": "D"}}})
 	const many = 120_000
 	h := http.Header{"D": {""}}
 	for i := range many {
@@ -329,7 +329,7 @@ func TestLatestIsBounded(t *testing.T) {
 }
 
 func TestTwoSources(t *testing.T) {
-	from := []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28")}
+	from := []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28")}}}
 	s := posture.New([]posture.Source{
 		{Name: "a", Senders: from, Map: map[string]string{"device_id": "X-A-Id", "lost": "X-A-Lost"}},
 		{Name: "b", Senders: from, Map: map[string]string{"device_id": "X-B-Id", "managed": "X-B-Managed"}},
