@@ -24,7 +24,9 @@ type Config struct {
 
 	Listener, RedirectListener, AdminListener net.Listener
 
-	Handler    http.Handler
+	Handler http.Handler
+	Mutual  []Mutual // further TLS listeners, for clients that show a certificate
+
 	Admin      http.Handler // sees only GET and HEAD, for a Host that nobody can rebind
 	AdminHosts []string     // names that the admin listener answers to, beside addresses, localhost and the host of AdminAddr
 
@@ -86,11 +88,13 @@ type Hooks struct {
 	Stalled      func()                // a connection ends whose client took nothing of what was written
 }
 
-// A Server listens on up to three addresses. Make one with [New].
+// A Server listens on up to three addresses, and on those of [Mutual]. Make one
+// with [New].
 type Server struct {
 	c                     Config
 	certs                 *certificates
 	main, redirect, admin *endpoint
+	mutual                []*endpoint
 	ready                 chan struct{}
 	closing               sync.Once
 }
@@ -150,24 +154,10 @@ func (s *Server) open(version uint16) error {
 	if l == nil {
 		return errors.New("no address to listen on")
 	}
-	server := &http.Server{
-		Handler:           bounded(c.Handler, c.Limits.HeaderBytes, c.HeadersTooLarge),
-		TLSConfig:         tlsConfig(version, s.certs.get),
-		ReadHeaderTimeout: c.Limits.ReadHeader, // net/http bounds the handshake by it too
-		IdleTimeout:       c.Limits.Idle,
-		MaxHeaderBytes:    2 * c.Limits.HeaderBytes,
-		ErrorLog:          log.logger(),
-		Protocols:         protocols(true),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: c.Limits.Streams,
-			SendPingTimeout:      30 * time.Second,
-			PingTimeout:          15 * time.Second,
-			WriteByteTimeout:     c.Limits.Stall,
-		},
-		DisableGeneralOptionsHandler: true, // OPTIONS * is for the handler to judge
-		// No WriteTimeout: event streams and downloads take as long as they take.
+	s.main = &endpoint{newLimited(l, c.Limits, c.Hooks), s.secure(c.Handler, tlsConfig(version, s.certs.get), log), true}
+	if err := s.openMutual(version, log); err != nil {
+		return err
 	}
-	s.main = &endpoint{newLimited(l, c.Limits, c.Hooks), server, true}
 
 	if l, err = open(c.RedirectListener, c.RedirectAddr); err != nil {
 		return err
@@ -183,6 +173,28 @@ func (s *Server) open(version uint16) error {
 		s.admin.server.WriteTimeout = time.Minute // a profile or a large scrape may take a while
 	}
 	return nil
+}
+
+// secure returns a server of requests over TLS.
+func (s *Server) secure(h http.Handler, with *tls.Config, log *serverLog) *http.Server {
+	c := s.c
+	return &http.Server{
+		Handler:           bounded(h, c.Limits.HeaderBytes, c.HeadersTooLarge),
+		TLSConfig:         with,
+		ReadHeaderTimeout: c.Limits.ReadHeader, // net/http bounds the handshake by it too
+		IdleTimeout:       c.Limits.Idle,
+		MaxHeaderBytes:    2 * c.Limits.HeaderBytes,
+		ErrorLog:          log.logger(),
+		Protocols:         protocols(true),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: c.Limits.Streams,
+			SendPingTimeout:      30 * time.Second,
+			PingTimeout:          15 * time.Second,
+			WriteByteTimeout:     c.Limits.Stall,
+		},
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for the handler to judge
+		// No WriteTimeout: event streams and downloads take as long as they take.
+	}
 }
 
 // plain returns a server of short, bodiless requests over HTTP/1.1.
@@ -256,7 +268,7 @@ func (e *endpoint) serve() error {
 
 func (s *Server) endpoints() []*endpoint {
 	var all []*endpoint
-	for _, e := range []*endpoint{s.main, s.redirect, s.admin} {
+	for _, e := range append([]*endpoint{s.main, s.redirect, s.admin}, s.mutual...) {
 		if e != nil {
 			all = append(all, e)
 		}

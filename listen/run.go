@@ -60,8 +60,13 @@ func (s *Server) drain() error {
 	if s.redirect != nil {
 		all.Go(func() { _ = s.redirect.server.Shutdown(ctx) }) // its answers take no time
 	}
+	ends := make([]error, len(s.mutual))
+	for i, e := range s.mutual {
+		all.Go(func() { ends[i] = e.server.Shutdown(ctx) })
+	}
 	err := s.main.server.Shutdown(ctx)
 	all.Wait()
+	err = errors.Join(append(ends, err)...)
 	if err != nil {
 		return fmt.Errorf("wait %v for requests to end: %w", s.c.Drain, err)
 	}

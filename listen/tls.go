@@ -8,7 +8,8 @@ import "crypto/tls"
 //
 // Session ticket keys are Go's: made in memory, a new one each day, the old
 // ones forgotten within a week. All hosts share them, as they share this one
-// configuration; no client certificate is ever bound to a session.
+// configuration; no client certificate is ever bound to a session that can be
+// resumed: a listener of [Mutual] makes none.
 func tlsConfig(version uint16, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion: version,
