@@ -86,29 +86,53 @@ func appendDevice(b []byte, e *access.Event) []byte {
 	start := len(b)
 	b = appendField(b, `,"id":`, e.Posture.DeviceID)
 	b = appendField(b, `,"assurance":`, e.Posture.Assurance.String())
-	for i := range e.Failed {
+	b = appendField(b, `,"sender":`, e.Posture.Sender)
+	b = appendChecks(b, `,"failed":[`, e.Failed)
+	b = appendChecks(b, `,"warned":[`, e.Warned)
+	if len(e.Warned) > 0 {
+		first := e.Warned[0].Deadline
+		for i := range e.Warned {
+			if e.Warned[i].Deadline.Before(first) {
+				first = e.Warned[i].Deadline
+			}
+		}
+		b = appendTime(b, `,"deadline":`, first)
+	}
+	b = appendTime(b, `,"last_known":`, e.LastKnown)
+	return enclose(b, start, `,"device":`)
+}
+
+// appendChecks appends the names of checks, in a list that key begins.
+func appendChecks(b []byte, key string, all []access.Failure) []byte {
+	for i := range all {
 		if i == 0 {
-			b = append(b, `,"failed":[`...)
+			b = append(b, key...)
 		} else {
 			b = append(b, ',')
 		}
-		b = appendString(b, e.Failed[i].Check)
+		b = appendString(b, all[i].Check)
 	}
-	if len(e.Failed) > 0 {
+	if len(all) > 0 {
 		b = append(b, ']')
 	}
-	return enclose(b, start, `,"device":`)
+	return b
+}
+
+// appendTime appends key and t, to the second; nothing when t is zero.
+func appendTime(b []byte, key string, t time.Time) []byte {
+	if t.IsZero() || !writable(t) {
+		return b
+	}
+	b = append(append(b, key...), '"')
+	b = t.UTC().AppendFormat(b, time.RFC3339)
+	return append(b, '"')
 }
 
 func appendLogin(b []byte, a *access.Authentication) []byte {
 	start := len(b)
 	b = appendField(b, `,"acr":`, a.ACR)
 	b = appendList(b, `,"amr":`, a.AMR)
-	if !a.AuthTime.IsZero() && writable(a.AuthTime) {
-		b = append(b, `,"auth_time":"`...)
-		b = a.AuthTime.UTC().AppendFormat(b, time.RFC3339)
-		b = append(b, '"')
-	}
+	b = appendTime(b, `,"auth_time":`, a.AuthTime)
 	return enclose(b, start, `,"login":`)
 }
 

@@ -26,7 +26,11 @@ const (
 	fDevice
 	fID
 	fAssurance
+	fSender
 	fFailed
+	fWarned
+	fDeadline
+	fLastKnown
 	fLogin
 	fACR
 	fAMR
@@ -75,8 +79,16 @@ func fieldOf(in field, key string) field {
 			return fID
 		case "assurance":
 			return fAssurance
+		case "sender":
+			return fSender
 		case "failed":
 			return fFailed
+		case "warned":
+			return fWarned
+		case "deadline":
+			return fDeadline
+		case "last_known":
+			return fLastKnown
 		}
 	case fLogin:
 		switch key {

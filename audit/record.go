@@ -60,9 +60,13 @@ type Subject struct {
 
 // A Device is what was believed of the device, and which checks it failed.
 type Device struct {
-	ID        string   `json:"id"`
-	Assurance string   `json:"assurance"`
-	Failed    []string `json:"failed"`
+	ID        string    `json:"id"`
+	Assurance string    `json:"assurance"`
+	Sender    string    `json:"sender"`
+	Failed    []string  `json:"failed"`
+	Warned    []string  `json:"warned"`     // let through until Deadline
+	Deadline  time.Time `json:"deadline"`   // the first of theirs
+	LastKnown time.Time `json:"last_known"` // of what was stated the facts are, while its source was silent
 }
 
 // A Login is how strongly and when the person had signed in.

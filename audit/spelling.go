@@ -20,6 +20,7 @@ type spelling[T string | []byte] struct {
 	roles    []T
 	amr      []T
 	failed   []T
+	warned   []T
 	observed []seen[T]
 	has      uint64 // bit per field
 	unknown  bool   // holds a key that has no field
@@ -32,7 +33,7 @@ type seen[T string | []byte] struct{ rule, verdict, reason T }
 // journal writes; s is then of no use.
 func (s *spelling[T]) read(line T) bool {
 	s.text, s.has, s.unknown = [fields]T{}, 0, false
-	s.roles, s.amr, s.failed, s.observed = s.roles[:0], s.amr[:0], s.failed[:0], s.observed[:0]
+	s.roles, s.amr, s.failed, s.warned, s.observed = s.roles[:0], s.amr[:0], s.failed[:0], s.warned[:0], s.observed[:0]
 	p := speller[T]{line: line, into: s}
 	return p.object(noField) && p.at == len(line)
 }
@@ -111,6 +112,8 @@ func (p *speller[T]) value(in field, key T) bool {
 		return p.list(&s.amr)
 	case fFailed:
 		return p.list(&s.failed)
+	case fWarned:
+		return p.list(&s.warned)
 	case fObserved:
 		return p.observations()
 	case fGaps:
@@ -261,7 +264,7 @@ func (s *spelling[T]) record() (r Record, ok bool) {
 		Route: text(fRoute), Rule: text(fRule), Host: text(fHost), Method: text(fMethod), Path: text(fPath),
 		Subject: Subject{text(fIssuer), text(fSub), text(fUsername), allSaid(s.roles)},
 		Client:  text(fClient), Session: text(fSession),
-		Device:  Device{text(fID), text(fAssurance), allSaid(s.failed)},
+		Device:  Device{text(fID), text(fAssurance), text(fSender), allSaid(s.failed), allSaid(s.warned), moment(fDeadline), moment(fLastKnown)},
 		Login:   Login{text(fACR), allSaid(s.amr), moment(fAuthTime)},
 		Patient: text(fPatient), SourceIP: text(fSourceIP), RequestID: text(fRequestID), TraceID: text(fTraceID),
 		SpanID: text(fSpanID), TraceFlags: text(fTraceFlags), PurposeOfUse: text(fPurposeOfUse),

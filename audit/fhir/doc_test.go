@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/audit"
@@ -45,7 +46,8 @@ func TestDocumentSaysWhereFieldsGo(t *testing.T) {
 
 	full := asked("GET", "allow", access.AllMet, 404, func(r *audit.Record) {
 		r.Seq, r.Rule, r.Detail, r.Sig = 4711, "the rule", "the detail", "the signature"
-		r.Device.Failed = []string{"the check"}
+		r.Device.Failed, r.Device.Warned, r.Device.Sender = []string{"the check"}, []string{"the warning"}, "tunnel.test"
+		r.Device.Deadline, r.Device.LastKnown = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), time.Date(2026, 11, 21, 11, 40, 0, 0, time.UTC)
 		r.Disclosure = access.Disclosure{Recipient: "the recipient", Purpose: "the purpose"}
 		r.Observed = []access.Observation{{Rule: "observed rule", Verdict: "observed verdict", Reason: "observed reason"}}
 	})
@@ -62,6 +64,7 @@ func TestDocumentSaysWhereFieldsGo(t *testing.T) {
 		"route": r.Route, "rule": r.Rule, "host": r.Host, "method": "read", "path": r.Path, "status": "404",
 		"subject.issuer": r.Subject.Issuer, "subject.sub": r.Subject.Sub, "subject.username": r.Subject.Username, "subject.roles": "charge nurse",
 		"client": "the client", "session": r.Session, "device.id": r.Device.ID, "device.assurance": r.Device.Assurance, "device.failed": "the check",
+		"device.sender": r.Device.Sender, "device.warned": "the warning", "device.deadline": "2026-11-22T12:00:00Z", "device.last_known": "2026-11-21T11:40:00Z",
 		"login.acr": r.Login.ACR, "login.amr": "hwk", "login.auth_time": "2026-11-21T11:55:00Z", "patient": r.Patient, "source_ip": r.SourceIP,
 		"request_id": r.RequestID, "trace_id": r.TraceID, "span_id": r.SpanID, "trace_flags": "-01", "purpose_of_use": r.PurposeOfUse,
 		"disclosure.recipient": "the recipient", "disclosure.purpose": "the purpose",

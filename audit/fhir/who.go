@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/anteroom/anteroom/audit"
 )
@@ -98,11 +99,7 @@ func (m Mapper) circumstances(j Joined) []Entity {
 		all = append(all, e)
 	}
 	if r.Session != "" {
-		at := ""
-		if !r.Login.AuthTime.IsZero() {
-			at = when(r.Login.AuthTime)
-		}
-		add(identified(own+"session", r.Session), nil, Detail{"auth_time", at})
+		add(identified(own+"session", r.Session), nil, Detail{"auth_time", known(r.Login.AuthTime)})
 	}
 	if r.TraceID != "" {
 		role := code(objectRole, "26", "Processing Element")
@@ -114,7 +111,8 @@ func (m Mapper) circumstances(j Joined) []Entity {
 	}
 	decided = append([]Detail{
 		{"verdict", r.Verdict}, {"reason", string(r.Reason)}, {"rule", r.Rule},
-		{"failed", strings.Join(r.Device.Failed, " ")}, {"detail", r.Detail},
+		{"sender", r.Device.Sender}, {"failed", strings.Join(r.Device.Failed, " ")}, {"warned", strings.Join(r.Device.Warned, " ")},
+		{"deadline", known(r.Device.Deadline)}, {"last_known", known(r.Device.LastKnown)}, {"detail", r.Detail},
 	}, decided...)
 	add(&Reference{Display: "decision"}, nil, decided...)
 	if len(all[len(all)-1].Detail) == 0 {
@@ -129,6 +127,14 @@ func (m Mapper) circumstances(j Joined) []Entity {
 	}
 	add(identified(own+"seq", strconv.FormatUint(r.Seq, 10)), nil, place...)
 	return all
+}
+
+// known is [when] of a moment that may be unknown.
+func known(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return when(t)
 }
 
 // traceparent names the trace (W3C Trace Context), as a whole header where the
