@@ -83,11 +83,15 @@ func (d *decoder) sameAddress(a listenAddr, other string, b listenAddr) {
 	d.mistake(at, "%s is already gateway.%s", quoted(a.V), other)
 }
 
-// addresses returns where the gateway listens; a name but localhost, and a port
+// addresses returns where a gateway listens; a name but localhost, and a port
 // that the system is to choose, are nowhere yet.
-func (g *Gateway) addresses() []netip.AddrPort {
+func (c *Config) addresses() []netip.AddrPort {
 	var all []netip.AddrPort
-	for _, listen := range []string{g.Listen, g.RedirectListen, g.AdminListen} {
+	listeners := []string{c.Gateway.Listen, c.Gateway.RedirectListen, c.Gateway.AdminListen}
+	for _, s := range c.Posture.Sources {
+		listeners = append(listeners, s.Listen)
+	}
+	for _, listen := range listeners {
 		host, text, err := net.SplitHostPort(listen)
 		port, portErr := strconv.ParseUint(text, 10, 16)
 		if err != nil || portErr != nil || port == 0 {

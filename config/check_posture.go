@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -9,8 +8,8 @@ import (
 	"github.com/anteroom/anteroom/access"
 )
 
-func (d *decoder) posture(p *postureKeys) Posture {
-	out := Posture{Sources: d.sources(p.Sources)}
+func (d *decoder) posture(p *postureKeys, g *gateway) Posture {
+	out := Posture{Sources: d.sources(p.Sources, g)}
 	known := map[string]bool{} // fields that some source speaks of
 	doubt := p.Sources.Bad     // a source is wrong: what it would map cannot be told
 	for i := range p.Sources.Items {
@@ -57,67 +56,6 @@ func (d *decoder) posture(p *postureKeys) Posture {
 		out.Profiles = append(out.Profiles, profile)
 	}
 	return out
-}
-
-func (d *decoder) sources(l list[source]) []Source {
-	names := map[string]place{}
-	type sent struct {
-		by     netip.Prefix
-		source string
-	}
-	var senders []sent
-	var all []Source
-	for i := range l.Items {
-		s := &l.Items[i]
-		d.unique(names, "source", s.Name.V, s.Name.where())
-		out := Source{Name: s.Name.V, AssertionMaxAge: s.AssertionMaxAge.V, Map: map[string]string{}}
-		if s.Senders.given() && len(s.Senders.Items) == 0 && !s.Senders.Bad {
-			d.mistake(s.Senders.where(), "senders lists none: nobody would be believed")
-		}
-		for j := range s.Senders.Items {
-			d.sender(&s.Senders.Items[j])
-			for _, p := range s.Senders.Items[j].CIDR.Items {
-				if !p.V.IsValid() {
-					continue
-				}
-				for _, other := range senders {
-					if other.by.Overlaps(p.V) {
-						d.mistake(p.where(), "%s overlaps %s of source %s: a sender speaks for one source, once", p.V, other.by, quoted(other.source))
-						break
-					}
-				}
-				senders = append(senders, sent{p.V, s.Name.V})
-				out.Senders = append(out.Senders, p.V)
-			}
-		}
-		headers := map[string]place{}
-		for _, e := range s.Map.Entries {
-			if e.Value.V != "" {
-				d.ownHeader(e.Value)
-				d.uniqueHeader(headers, e.Value)
-				out.Map[e.Key.V] = e.Value.V
-			}
-		}
-		if _, ok := out.Map["device_id"]; s.Map.given() && !s.Map.Bad && !ok {
-			d.mistake(s.Map.where(), "map lacks device_id, without which no device is known")
-		}
-		all = append(all, out)
-	}
-	return all
-}
-
-func (d *decoder) sender(s *sender) {
-	switch {
-	case s.MTLS.given() || d.reported(s.where()):
-	case len(s.CIDR.Items) == 0:
-		if !s.CIDR.Bad {
-			d.mistake(s.where(), "a sender lists the networks it speaks from, under cidr")
-		}
-	case !s.AllowCIDROnly.V:
-		d.mistake(s.CIDR.where(), "an address alone is weak proof, since whatever runs there may speak: say allow_cidr_only: true to accept it")
-	default:
-		d.warn(s.CIDR.where(), "this sender is known by its address only (assurance A1): whatever runs there may speak about any device")
-	}
 }
 
 // ownHeader refuses a posture header in the gateway's own name space: such

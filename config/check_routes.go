@@ -184,7 +184,7 @@ func (r *resolver) backend(in *backend, route *routes.Route, posture map[string]
 	}
 	if u := in.URL.V; u != nil && r.isWeb(in.URL) && r.isPlace(in.URL) {
 		out.URL = &url.URL{Scheme: u.Scheme, Host: u.Host}
-		out.Own = r.config.Gateway.addresses()
+		out.Own = r.config.addresses()
 		if at, ok := literal(u); ok {
 			if why := routes.Forbidden(at, out.Own); why != "" {
 				r.mistake(in.URL.where(), "%s %s", quoted(u.Host), why)

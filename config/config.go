@@ -3,6 +3,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/netip"
@@ -90,9 +91,17 @@ type Posture struct {
 // A Source is a sender of statements about devices.
 type Source struct {
 	Name            string
-	Senders         []netip.Prefix // of the TCP peer
+	Listen          string // address of the listener that its senders have for themselves; "": that of browsers
+	Senders         []Sender
 	AssertionMaxAge time.Duration
 	Map             map[string]string // posture field -> header in canonical form
+}
+
+// A Sender is one that a source believes; each proof that it names must hold.
+type Sender struct {
+	Networks    []netip.Prefix      // of the TCP peer
+	Authorities []*x509.Certificate // of its client certificate; none: its address is all
+	Name        string              // DNS name in that certificate
 }
 
 // An Audit says what holds when a record cannot be written.
@@ -234,7 +243,7 @@ func (d *decoder) config(f *file) *Config {
 		c.names = append(c.names, r.Name)
 	}
 	c.Sessions = d.sessions(f.Sessions)
-	c.Posture = d.posture(&f.Posture)
+	c.Posture = d.posture(&f.Posture, &f.Gateway)
 	c.Audit = Audit{Retain: f.Audit.Retain.V, Deny: f.Audit.OnFailure.V != failAlarm}
 	c.Limits = d.limits(&f.Limits)
 	c.Telemetry.Sample = f.Telemetry.Sample.V

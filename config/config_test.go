@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"io/fs"
 	"math/big"
@@ -49,15 +50,21 @@ var made = sync.OnceValue(func() map[string][]byte {
 	cert, key := pair("*.hospital.example", now.AddDate(1, 0, 0))
 	old, oldKey := pair("gate.hospital.example", now.AddDate(0, 0, -1))
 	ca, _ := pair("rx.internal", now.AddDate(1, 0, 0))
+	mdm, mdmKey := pair("", now.AddDate(1, 0, 0))
+	oldMDM, _ := pair("", now.AddDate(0, 0, -1))
 	return map[string][]byte{
 		"/etc/anteroom/gate.pem": cert, "/etc/anteroom/gate.key": key,
 		"/etc/anteroom/old.pem": old, "/etc/anteroom/old.key": oldKey,
-		"/etc/anteroom/rx-ca.pem": ca,
-		"/run/secrets/oidc":       []byte(secretText + "\n"),
-		"/run/secrets/oidc-nhs":   []byte(secretText + "\n"),
+		"/etc/anteroom/rx-ca.pem":  ca,
+		"/etc/anteroom/mdm-ca.pem": mdm, "/etc/anteroom/old-mdm-ca.pem": oldMDM,
+		"/etc/anteroom/empty.pem": {}, "/etc/anteroom/mdm-with-key.pem": append(mdm, mdmKey...),
+		"/etc/anteroom/mdm-torn.pem": mdm[:len(mdm)/2],
+		"/run/secrets/oidc":          []byte(secretText + "\n"),
+		"/run/secrets/oidc-nhs":      []byte(secretText + "\n"),
 	}
 })
 
+// pair returns a certificate for host, or that of an authority for "", and its key.
 func pair(host string, until time.Time) (cert, key []byte) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -66,6 +73,10 @@ func pair(host string, until time.Time) (cert, key []byte) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{host},
 		NotBefore: now.AddDate(-1, 0, 0), NotAfter: until,
+	}
+	if host == "" {
+		template.DNSNames, template.Subject = nil, pkix.Name{CommonName: "MDM"}
+		template.IsCA, template.BasicConstraintsValid = true, true
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {

@@ -75,7 +75,7 @@ type (
 		Name            name                               `yaml:"name" need:"yes" doc:"what records call it"`
 		Type            word[sourceTypes]                  `yaml:"type" default:"headers" doc:"headers: the sender states what it knows in request headers"`
 		Senders         list[sender]                       `yaml:"senders" need:"yes" doc:"who is believed; the headers of anybody else are ignored"`
-		Listen          unbuilt                            `yaml:"listen" doc:"a listener of its own for senders" unbuilt:"senders come in by gateway.listen"`
+		Listen          listenAddr                         `yaml:"listen" doc:"a TLS listener of its own, for senders with mtls: browsers are never asked for a certificate"`
 		AssertionMaxAge span                               `yaml:"assertion_max_age" default:"15m" min:"1s" max:"24h" doc:"how long a statement is good for, from when the sender made it"`
 		Map             table[word[postureFields], header] `yaml:"map" need:"yes" doc:"field and header; device_id is one of the fields"`
 		OnOutage        unbuilt                            `yaml:"on_outage" doc:"what holds while the source is silent" unbuilt:"what is not known fails; remove this key"`
@@ -83,9 +83,15 @@ type (
 
 	sender struct {
 		place
-		CIDR          list[prefix] `yaml:"cidr" doc:"networks, of which the TCP peer is one; never X-Forwarded-For"`
+		CIDR          list[prefix] `yaml:"cidr" doc:"networks, one of which the TCP peer is in; never X-Forwarded-For"`
 		AllowCIDROnly flag         `yaml:"allow_cidr_only" doc:"true: an address alone is proof enough (assurance A1)"`
-		MTLS          unbuilt      `yaml:"mtls" doc:"a client certificate of the sender" unbuilt:"use cidr with allow_cidr_only: true"`
+		MTLS          *mtls        `yaml:"mtls" doc:"the client certificate of the sender, which it shows on the listener of its source (assurance A2); with cidr, both must hold"`
+	}
+
+	mtls struct {
+		place
+		CAFile text     `yaml:"ca_file" need:"yes" doc:"PEM file with the authorities that certify the sender, and no other authority; read again when it changes"`
+		SANDNS hostName `yaml:"san_dns" need:"yes" doc:"the DNS name in the certificate of the sender"`
 	}
 
 	check struct {

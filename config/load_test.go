@@ -73,7 +73,7 @@ func TestExample(t *testing.T) {
 		}
 		return u
 	}
-	own := []netip.AddrPort{netip.MustParseAddrPort("[::]:443"), netip.MustParseAddrPort("[::]:80"), netip.MustParseAddrPort("127.0.0.1:9180")}
+	own := []netip.AddrPort{netip.MustParseAddrPort("[::]:443"), netip.MustParseAddrPort("[::]:80"), netip.MustParseAddrPort("127.0.0.1:9180"), netip.MustParseAddrPort("[::]:8443")}
 	want := []*routes.Route{
 		{
 			Name: "pharmacy", Host: "rx.hospital.example", Prefix: "/", Providers: []string{"hospital"}, Issuers: []string{"https://login.hospital.example"},
@@ -169,7 +169,7 @@ func TestExample(t *testing.T) {
 	if _, line, column := first.Position(); line == 0 || column != 9 {
 		t.Errorf("first test stands at %d:%d", line, column)
 	}
-	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/rx-ca.pem"}
+	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/mdm-ca.pem", "/etc/anteroom/rx-ca.pem"}
 	if diff := cmp.Diff(wantFiles, c.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
