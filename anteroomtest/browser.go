@@ -1,6 +1,7 @@
 package anteroomtest
 
 import (
+	"crypto/tls"
 	"html"
 	"io"
 	"net/http"
@@ -49,6 +50,16 @@ func (g *Gateway) Browser(t testing.TB) *Browser {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return b
+}
+
+// Through has b come in by a tunnel from now on, which reaches the gateway at a
+// listener of senders and shows cert there.
+func (b *Browser) Through(listener string, cert tls.Certificate) {
+	transport := b.g.transport(true, listener)
+	transport.Protocols.SetHTTP1(true)
+	transport.TLSClientConfig.Certificates = []tls.Certificate{cert}
+	b.t.Cleanup(transport.CloseIdleConnections)
+	b.client.Transport = transport
 }
 
 // Compliant is what a tunnel says of a managed, current tablet.

@@ -25,10 +25,11 @@ import (
 type Gateway struct {
 	Provider *Provider
 	Backend  *Backend
-	Address  string // of the TLS listener
-	Admin    string // of the admin listener
-	Redirect string // of the listener that redirects to https; "" when it is closed
-	Dir      string // holds the configuration and data_dir
+	Address  string   // of the TLS listener
+	Admin    string   // of the admin listener
+	Redirect string   // of the listener that redirects to https; "" when it is closed
+	Senders  []string // of the listeners of posture sources, in the order of the file
+	Dir      string   // holds the configuration and data_dir
 	Port     string
 	CA       *x509.CertPool
 
@@ -44,6 +45,8 @@ type Setup struct {
 	Config string
 	// Edit changes the configuration's text before it is written.
 	Edit func(string) string
+	// Files are written beside the configuration before it is read.
+	Files map[string]string
 	// Dir, when set, is that of an earlier gateway, whose data goes on.
 	Dir string
 	// Provider and Backend, when set, are those of an earlier gateway.
@@ -166,6 +169,13 @@ limits: {requests_per_session: {per_second: 100000, burst: 100000}} # loads of o
 telemetry: {sample: 0.05}
 `
 
+// Certified is an edit of [Fixture]: the tunnel has a listener of its own, where
+// it shows a certificate for tunnel.mdm.test by an authority in the file mdm-ca.pem.
+func Certified(text string) string {
+	return strings.Replace(text, "senders: [{cidr: [127.0.0.1/32], allow_cidr_only: true}]",
+		"listen: 127.0.0.1:0\n      senders: [{mtls: {ca_file: mdm-ca.pem, san_dns: tunnel.mdm.test}}]", 1)
+}
+
 // Start runs the gateway that s describes.
 func Start(t testing.TB, s Setup) *Gateway {
 	t.Helper()
@@ -187,7 +197,7 @@ func Start(t testing.TB, s Setup) *Gateway {
 	if s.Edit != nil {
 		text = s.Edit(text)
 	}
-	g.write("secret", g.Provider.ClientSecret)
+	g.WriteFile("secret", g.Provider.ClientSecret)
 	g.WriteConfig(text)
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -200,7 +210,7 @@ func Start(t testing.TB, s Setup) *Gateway {
 	}()
 	select {
 	case a := <-ready:
-		g.Admin, g.Redirect = a.Admin, a.Redirect
+		g.Admin, g.Redirect, g.Senders = a.Admin, a.Redirect, a.Senders
 	case err := <-done:
 		cancel()
 		t.Fatalf("the gateway did not start: %v\n%s", err, g.log)
@@ -243,6 +253,9 @@ func around(t testing.TB, s Setup) *Gateway {
 	if g.Dir == "" {
 		g.Dir = t.TempDir()
 	}
+	for name, text := range s.Files {
+		g.WriteFile(name, text)
+	}
 	return g
 }
 
@@ -253,13 +266,14 @@ func (g *Gateway) Stop() error { return g.stop() }
 func (g *Gateway) WriteConfig(text string) {
 	g.t.Helper()
 	text = strings.NewReplacer("{port}", g.Port, "{issuer}", g.Provider.URL, "{backend}", g.Backend.URL, "{dir}", g.Dir).Replace(text)
-	g.write("anteroom.yaml.new", text)
+	g.WriteFile("anteroom.yaml.new", text)
 	if err := os.Rename(filepath.Join(g.Dir, "anteroom.yaml.new"), filepath.Join(g.Dir, "anteroom.yaml")); err != nil {
 		g.t.Fatal(err)
 	}
 }
 
-func (g *Gateway) write(name, text string) {
+// WriteFile writes a file beside the configuration.
+func (g *Gateway) WriteFile(name, text string) {
 	g.t.Helper()
 	if err := os.WriteFile(filepath.Join(g.Dir, name), []byte(text), 0o600); err != nil {
 		g.t.Fatal(err)
@@ -290,14 +304,16 @@ func (g *Gateway) Dial(t testing.TB, host string, protocols ...string) *tls.Conn
 
 // Transport returns a transport that finds every host at the gateway, but for
 // loopback addresses, which it reaches as they are.
-func (g *Gateway) Transport(http2 bool) *http.Transport {
+func (g *Gateway) Transport(http2 bool) *http.Transport { return g.transport(http2, g.Address) }
+
+func (g *Gateway) transport(http2 bool, at string) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetHTTP2(http2)
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if host, _, _ := net.SplitHostPort(address); net.ParseIP(host) == nil {
-				address = g.Address
+				address = at
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},

@@ -57,7 +57,7 @@ func StartProgram(t testing.TB, binary string, s Setup, env ...string) *Program 
 	if s.Edit != nil {
 		text = s.Edit(text)
 	}
-	g.write("secret", g.Provider.ClientSecret)
+	g.WriteFile("secret", g.Provider.ClientSecret)
 	g.WriteConfig(text)
 
 	p := &Program{Gateway: g, Binary: binary, exited: make(chan struct{})}
@@ -90,9 +90,12 @@ func (p *Program) awaitServing() {
 	p.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		for line := range strings.Lines(p.Log()) {
-			var m struct{ Msg, Redirect, Admin string }
+			var m struct {
+				Msg, Redirect, Admin string
+				Senders              []string
+			}
 			if json.Unmarshal([]byte(line), &m) == nil && m.Msg == "serving" {
-				p.Redirect, p.Admin = m.Redirect, m.Admin
+				p.Redirect, p.Admin, p.Senders = m.Redirect, m.Admin, m.Senders
 				return
 			}
 		}

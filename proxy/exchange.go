@@ -28,6 +28,8 @@ type exchange struct {
 	peer  netip.Addr // of the TCP connection
 	from  netip.Addr // of the client, behind trusted proxies
 
+	listener string // "" is that of browsers; else one of senders
+
 	req        routes.Request
 	navigation bool
 	trusted    string // the traceparent of a trusted proxy

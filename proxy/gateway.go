@@ -38,8 +38,17 @@ type Gateway struct {
 
 // ServeHTTP answers one request. Read downward it is the whole promise of the
 // gateway: nothing is forwarded without a grant, and no decision goes unrecorded.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, "") }
+
+// On returns g as it answers on a listener of senders, by the name under which
+// [Devices] knows that.
+func (g *Gateway) On(listener string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, listener) })
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, listener string) {
 	x := g.begin(w, r) // one state for the whole request, so that a reload never splits it
+	x.listener = listener
 	defer x.finish()
 
 	if !x.enter() {
@@ -68,9 +77,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.route = route
-	if x.posture, err = x.state.Devices.Read(x.peer, r.Header, x.now); err != nil {
-		x.security("posture_headers")
-		x.refuse(refuse(badRequest, err.Error()))
+	if no := x.readDevice(); no != nil {
+		x.refuse(no)
 		return
 	}
 	if no := x.admit(); no != nil { // method, size, upgrade, headers: what no sign-in can mend

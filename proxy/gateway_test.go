@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -66,7 +65,9 @@ func (p *parts) Redeem(context.Context, string) (proxy.HeldRequest, error) {
 	return proxy.HeldRequest{}, proxy.ErrHeldGone
 }
 func (p *parts) Token(string, []byte) (string, bool) { return "", false }
-func (p *parts) Read(netip.Addr, http.Header, time.Time) (access.Posture, error) {
+func (p *parts) Admit(proxy.Peer, time.Time) error   { return nil }
+
+func (p *parts) Read(proxy.Peer, http.Header, time.Time) (access.Posture, error) {
 	return access.Posture{}, nil
 }
 func (p *parts) Latest(string) (access.Posture, bool)                                    { return access.Posture{}, false }

@@ -23,15 +23,13 @@ func (x *exchange) serveOwn() {
 	case strings.HasPrefix(path, "/.anteroom/assets/"):
 		x.g.Words.Assets().ServeHTTP(x.w, x.r)
 	case strings.HasPrefix(path, "/.anteroom/"):
-		posture, err := x.state.Devices.Read(x.peer, x.r.Header, x.now)
-		if err != nil {
-			x.security("posture_headers")
-			x.refuse(refuse(badRequest, err.Error()))
+		if no := x.readDevice(); no != nil {
+			x.refuse(no)
 			return
 		}
 		x.state.protection.strip(x.r.Header)
 		x.pace()
-		place := Place{Host: host, RequestID: x.id, Device: posture}
+		place := Place{Host: host, RequestID: x.id, Device: x.posture}
 		if x.from.IsValid() {
 			place.SourceIP = x.from.String()
 		}

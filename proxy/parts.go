@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"time"
@@ -73,8 +74,18 @@ type Audit interface {
 // Devices reads what is known of the device behind a request. An error means
 // that a trusted sender's statement can be read two ways.
 type Devices interface {
-	Read(peer netip.Addr, h http.Header, now time.Time) (access.Posture, error)
+	Read(from Peer, h http.Header, now time.Time) (access.Posture, error)
 	Latest(device string) (access.Posture, bool)
+	// Admit returns an error when from, on a listener of senders, is none of
+	// them any more: it was, or there would be no connection.
+	Admit(from Peer, now time.Time) error
+}
+
+// A Peer is the other end of a connection, as the listener that took it knows it.
+type Peer struct {
+	Addr     netip.Addr
+	Listener string              // "" is that of browsers; else one of senders
+	Chain    []*x509.Certificate // what it showed in the handshake, leaf first
 }
 
 // Tracer opens the span of a request once its verdict is known.

@@ -98,14 +98,14 @@ func deviceOf(l *gateway.Loaded, name string, now time.Time) (access.Posture, er
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return access.Posture{}, fmt.Errorf("read %s: %w", name, err)
 	}
-	source := posture.Source{Name: "file", Senders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, AssertionMaxAge: 15 * time.Minute, Map: map[string]string{}}
+	source := posture.Source{Name: "file", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}, AssertionMaxAge: 15 * time.Minute, Map: map[string]string{}}
 	h := http.Header{}
 	for field, value := range fields {
 		header := "X-Field-" + strings.ReplaceAll(field, "_", "-")
 		source.Map[field] = http.CanonicalHeaderKey(header)
 		h.Set(header, fmt.Sprint(value))
 	}
-	return posture.New([]posture.Source{source}).Read(netip.MustParseAddr("127.0.0.1"), h, now)
+	return posture.New([]posture.Source{source}).Read(posture.Peer{Addr: netip.MustParseAddr("127.0.0.1")}, h, now)
 }
 
 func explain(w io.Writer, j config.Judgement) error {

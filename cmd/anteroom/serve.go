@@ -51,7 +51,7 @@ more, requests under way for up to 30.`,
 			*grace = -1
 		}
 		return gateway.Run(cmd.Context(), gateway.Options{ConfigFile: *file, Version: v, Log: log, Grace: *grace, Ready: func(a gateway.Addresses) {
-			log.Info("serving", "tls", a.TLS, "redirect", a.Redirect, "admin", a.Admin, "version", v)
+			log.Info("serving", "tls", a.TLS, "redirect", a.Redirect, "admin", a.Admin, "senders", a.Senders, "version", v)
 		}})
 	}
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/anteroom/anteroom/audit"
 	"github.com/anteroom/anteroom/held"
 	"github.com/anteroom/anteroom/inject"
+	"github.com/anteroom/anteroom/posture"
 	"github.com/anteroom/anteroom/proxy"
 	"github.com/anteroom/anteroom/session"
 	"github.com/anteroom/anteroom/signin"
@@ -62,6 +63,17 @@ func (s sessions) EndDevice(ctx context.Context, device string, why access.Reaso
 
 func (s sessions) Remember(p proxy.Person, realm string, set []*http.Cookie) {
 	s.Keeper.Remember(p.(*session.Handle), realm, set)
+}
+
+// devices are [posture.Sources] for the proxy.
+type devices struct{ *posture.Sources }
+
+func (d devices) Read(from proxy.Peer, h http.Header, now time.Time) (access.Posture, error) {
+	return d.Sources.Read(posture.Peer(from), h, now)
+}
+
+func (d devices) Admit(from proxy.Peer, now time.Time) error {
+	return d.Sources.Admit(posture.Peer(from), now)
 }
 
 // requests is a [held.Keeper] for the proxy.

@@ -46,7 +46,10 @@ type Options struct {
 }
 
 // Addresses are where a gateway listens, with the ports it was given.
-type Addresses struct{ TLS, Redirect, Admin string }
+type Addresses struct {
+	TLS, Redirect, Admin string
+	Senders              []string // of posture sources, in the order of the file
+}
 
 // running is a gateway and everything it has opened.
 type running struct {

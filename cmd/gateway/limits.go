@@ -24,7 +24,9 @@ func shared(c *config.Config) []netip.Prefix {
 	var all []netip.Prefix
 	all = append(all, c.Gateway.TrustedProxies...)
 	for _, s := range c.Posture.Sources {
-		all = append(all, s.Senders...)
+		for _, one := range s.Senders {
+			all = append(all, one.Networks...)
+		}
 	}
 	return all
 }

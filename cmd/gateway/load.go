@@ -47,18 +47,14 @@ func (l *Loaded) state(before *proxy.State) (*proxy.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sources []posture.Source
-	for _, s := range l.Config.Posture.Sources {
-		sources = append(sources, posture.Source(s))
-	}
-	devices := posture.New(sources)
+	sources := posture.New(sourcesOf(l.Config))
 	g := l.Config.Gateway
 	var providers []string
 	for _, p := range l.Config.Providers {
 		providers = append(providers, p.Name)
 	}
 	return &proxy.State{
-		Table: l.Table, Backends: backends, Devices: devices, DeviceHeaders: devices.HeaderNames(),
+		Table: l.Table, Backends: backends, Devices: devices{sources}, DeviceHeaders: sources.HeaderNames(),
 		RolesOf: l.Config.RolesOf, TrustedProxies: slices.Clone[[]netip.Prefix](g.TrustedProxies),
 		Providers:  providers,
 		SignInHost: g.URL.Hostname(), Port: g.URL.Port(), HSTS: !l.Config.TLS.SelfSigned,

@@ -137,6 +137,7 @@ func (g *running) adopt(next *Loaded) error {
 		{"gateway.help", was.Help != is.Help},
 		{"tls", old.Config.TLS.SelfSigned != next.Config.TLS.SelfSigned || old.Config.TLS.MinVersion != next.Config.TLS.MinVersion ||
 			!slices.Equal(old.Config.TLS.Certificates, next.Config.TLS.Certificates)},
+		{"posture.sources.listen", !slices.Equal(senderListeners(old.Config), senderListeners(next.Config))},
 		{"audit.retain", old.Config.Audit.Retain != next.Config.Audit.Retain},
 		{"limits (of connections, and held requests)", fixedLimits(old.Config.Limits) != fixedLimits(next.Config.Limits)},
 		{"telemetry", old.Config.Telemetry != next.Config.Telemetry},

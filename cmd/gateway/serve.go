@@ -27,7 +27,7 @@ func (g *running) listen(o Options) error {
 	}
 	server, err := listen.New(listen.Config{
 		Addr: c.Gateway.Listen, RedirectAddr: c.Gateway.RedirectListen, AdminAddr: c.Gateway.AdminListen, Listener: o.Listener,
-		Handler: g.proxy, Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
+		Handler: g.proxy, Mutual: g.mutual(), Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
 		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, DataDir: c.Gateway.DataDir,
 		Hosts: l.hosts(), MinVersion: c.TLS.MinVersion, ExternalPort: c.Gateway.URL.Port(),
 		Limits: listenLimits(c),
@@ -73,6 +73,9 @@ func (g *running) serve(ctx context.Context, o Options, stop func()) error {
 				}
 				if at := g.server.AdminAddr(); at != nil {
 					a.Admin = at.String()
+				}
+				for _, at := range g.server.MutualAddrs() {
+					a.Senders = append(a.Senders, at.String())
 				}
 				o.Ready(a)
 			}

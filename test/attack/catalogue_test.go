@@ -49,8 +49,7 @@ func of(id, as string, want judgement, targets ...string) []row {
 }
 
 // notSent says which numbers have no row, and why.
-const notSent = `D7   not sent: no listener asks for client certificates
-D8   not sent: the same
+const notSent = `D7   sent to the program, as are D8, and D9 for senders (TestSendersOfTheProgram)
 L1   not sent, nor L2 to L4: there is no break-glass
 M1   not sent: bearer tokens admit nobody (A12)
 N3   not sent: no posture source signs its statements`

@@ -19,8 +19,8 @@ import (
 	"github.com/anteroom/anteroom/cmd/gateway"
 )
 
-// groupD: host, server name and TLS. D7 and D8 are about client certificates,
-// which nothing in this version asks for.
+// groupD: host, server name and TLS. D7 and D8 are about client certificates:
+// see TestSendersOfTheProgram.
 func groupD() []row {
 	get := func(host string) request { return raw("GET /chart/1 HTTP/1.1\r\nHost: " + host + "\r\n{cookie}\r\n") }
 	h2get := func(host string) request {

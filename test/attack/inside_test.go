@@ -34,6 +34,17 @@ type inside struct {
 	addresses map[string]string // by host
 }
 
+// devices are the sources in the proxy's words.
+type devices struct{ *posture.Sources }
+
+func (d devices) Read(from proxy.Peer, h http.Header, now time.Time) (access.Posture, error) {
+	return d.Sources.Read(posture.Peer(from), h, now)
+}
+
+func (d devices) Admit(from proxy.Peer, now time.Time) error {
+	return d.Sources.Admit(posture.Peer(from), now)
+}
+
 // The cookie of each person; it counts on their own host only.
 var insideCookies = map[string]string{"ehr.test": "eve", "loose.test": "nora"}
 
@@ -59,7 +70,11 @@ func newInside(t testing.TB, w *world) *inside {
 	}
 	var sources []posture.Source
 	for _, s := range c.Posture.Sources {
-		sources = append(sources, posture.Source(s))
+		from := posture.Source{Name: s.Name, AssertionMaxAge: s.AssertionMaxAge, Map: s.Map}
+		for _, one := range s.Senders {
+			from.Senders = append(from.Senders, posture.Sender(one))
+		}
+		sources = append(sources, from)
 	}
 	in.Sources = posture.New(sources)
 	table, err := routes.NewTable(c.Routes)
@@ -71,7 +86,7 @@ func newInside(t testing.TB, w *world) *inside {
 		t.Fatal(err)
 	}
 	g := &proxy.Gateway{Sessions: in, Held: in, Audit: in, Tracer: unseen{}, Meter: in, Signer: in, Desk: in, Words: in, Log: slog.New(slog.DiscardHandler)}
-	g.Use(&proxy.State{Table: table, Backends: pools, Devices: in.Sources, DeviceHeaders: in.HeaderNames(), RolesOf: c.RolesOf, SignInHost: "gate.test", Port: w.Port})
+	g.Use(&proxy.State{Table: table, Backends: pools, Devices: devices{in.Sources}, DeviceHeaders: in.HeaderNames(), RolesOf: c.RolesOf, SignInHost: "gate.test", Port: w.Port})
 	for host := range insideCookies {
 		in.addresses[host] = listen(t, g, host)
 	}

@@ -137,8 +137,24 @@ func decision() []Guard {
 			Package: contract, Test: "TestDevice",
 		}, {
 			Name: "senders of posture", Why: "a client's own word about its device is worth nothing (N1; hospital A3)",
-			File: "posture/sources.go", Old: "if !src.sends(peer) {", New: "if src.sends(peer) && false {",
+			File: "posture/sources.go", Old: "if by == nil {\n\t\t\tcontinue", New: "if by == nil && len(src.senders) > 0 {\n\t\t\tby = src.senders[0]\n\t\t} else if by == nil {\n\t\t\tcontinue",
 			Package: contract, Test: "TestPostureOfAStranger",
+		}, {
+			Name: "senders on their own listener", Why: "what is said elsewhere is anybody's word (N1)",
+			File: "posture/sender.go", Old: "if s.listen != from.Listener {\n\t\treturn nil", New: "if s.listen != from.Listener && false {\n\t\treturn nil",
+			Package: "posture", Test: "TestSendersKeepToTheirListener",
+		}, {
+			Name: "the name of a sender", Why: "an authority certifies others too (D8)",
+			File: "posture/sender.go", Old: "return strings.EqualFold(name, s.Name)", New: "return true",
+			Package: "posture", Test: "TestCertifiedSender",
+		}, {
+			Name: "the usage of a sender's certificate", Why: "a server's certificate is no client's (D8)",
+			File: "posture/sender.go", Old: "\t\treturn ErrUsage\n\t}\n\tif", New: "\t}\n\tif",
+			Package: "posture", Test: "TestCertifiedSender",
+		}, {
+			Name: "a sender is asked again", Why: "a connection outlives its certificate (D8)",
+			File: "posture/sender.go", Old: "return ok && !now.After(until)", New: "return ok",
+			Package: "posture", Test: "TestCertifiedSenderIsAskedAgain",
 		}, {
 			Name: "one value of a posture header", Why: "two values are two answers (N1)",
 			File: "posture/header.go", Old: "\t\treturn \"\", fmt.Errorf(\"%w: %s twice\", ErrAmbiguous, name)\n", New: "",

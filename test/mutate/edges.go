@@ -34,6 +34,14 @@ func edges() []Guard {
 			File: "listen/tls.go", Old: "CipherSuites: []uint16{", New: "CipherSuites: []uint16{\n\t\t\ttls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,",
 			Package: "listen", Test: "TestHandshakes",
 		}, {
+			Name: "senders show a certificate", Why: "the listener of senders is theirs alone (D8)",
+			File: "listen/mutual.go", Old: "return m.Admit(at.Addr(), state.PeerCertificates)", New: "return nil",
+			Package: "listen", Test: "TestMutual",
+		}, {
+			Name: "senders resume nothing", Why: "a ticket outlives an authority (D7)",
+			File: "listen/mutual.go", Old: "base.SessionTicketsDisabled = true", New: "",
+			Package: "listen", Test: "TestMutualResumesNothing",
+		}, {
 			Name: "no HTTP/2 without TLS", Why: "an upgrade to h2c is a tunnel past every rule (G2)",
 			File: "listen/listen.go", Old: "p.SetHTTP2(http2)", New: "p.SetHTTP2(http2)\n\tp.SetUnencryptedHTTP2(true)",
 			Package: "listen", Test: "TestNoPlainHTTP2",
