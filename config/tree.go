@@ -64,7 +64,10 @@ func unreadable(text []byte) (at place, what string) {
 			return at, "the file is not UTF-8 text: this byte is " + fmt.Sprintf("0x%02X", text[0])
 		case r == 0:
 			return at, "the file holds a NUL character"
-		case r < 0x20 && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85, r == 0xfffe, r == 0xffff:
+		case r == '\r' && !bytes.HasPrefix(text, []byte("\r\n")), r == 0x85, r == 0x2028, r == 0x2029:
+			// YAML begins a new line here, and most editors do not.
+			return at, fmt.Sprintf("the file holds the line break U+%04X, which not every program takes for one: end lines with LF or CRLF", r)
+		case r < 0x20 && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0, r == 0xfffe, r == 0xffff:
 			return at, fmt.Sprintf("the file holds the control character U+%04X", r)
 		}
 		text = text[n:]
