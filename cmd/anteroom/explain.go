@@ -40,6 +40,26 @@ with posture fields (as named under posture.sources[].map).`,
 	acr := cmd.Flags().String("acr", "", "acr of the sign-in")
 	amr := cmd.Flags().StringSlice("amr", nil, "amr of the sign-in")
 	asJSON := cmd.Flags().Bool("json", false, "as JSON")
+	completes(cmd, "as", file, func(c *config.Config) []string {
+		var names []string
+		for _, r := range c.Roles {
+			names = append(names, r.Name)
+		}
+		return names
+	})
+	completes(cmd, "device", file, func(c *config.Config) []string {
+		names := []string{"none"}
+		for _, p := range c.Posture.Profiles {
+			names = append(names, p.Name)
+		}
+		return names
+	})
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, cobra.ShellCompDirectiveNoFileComp
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		l, err := load(*file)
 		if err != nil {

@@ -17,6 +17,9 @@ import (
 
 	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // used when the system has no roots of its own
+
+	"github.com/anteroom/anteroom/cmd/gateway"
+	"github.com/anteroom/anteroom/config"
 )
 
 // Set by the linker.
@@ -51,12 +54,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), routesCommand(), auditCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(manual()...)
 
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage usageError
@@ -99,7 +102,26 @@ func noArgs(_ *cobra.Command, args []string) error {
 // configFlag adds -c, which names the configuration file.
 func configFlag(cmd *cobra.Command) *string {
 	file := cmd.Flags().StringP("config", "c", "", "configuration file (required)")
+	mustComplete(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	return file
+}
+
+// completes has the shell offer the words that the configuration itself has for
+// a flag; none while it cannot be read.
+func completes(cmd *cobra.Command, flag string, file *string, words func(*config.Config) []string) {
+	mustComplete(cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		l, err := gateway.Load(*file)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return words(l.Config), cobra.ShellCompDirectiveDefault
+	}))
+}
+
+func mustComplete(err error) {
+	if err != nil {
+		panic("anteroom: complete a flag that there is not: " + err.Error())
+	}
 }
 
 func needConfig(file string) error {
