@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 20s
 
-.PHONY: all build run test unit check mutate bench fuzz golden image clean
+.PHONY: all build run test unit check mutate bench fuzz golden image deb clean
 
 all: build
 
@@ -26,6 +26,7 @@ test: ## everything, with the parts that it needs
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/)
 	$(GO) test -run TestObjects ./bench
 	$(GO) test -race -timeout 20m -p 1 ./test/...
+	cd test/kubernetes && $(GO) vet ./... && $(GO) test ./...
 
 unit: ## the packages' own tests: no browser, no other program
 	$(GO) test -race $$($(GO) list ./... | grep -v /test/)
@@ -48,9 +49,13 @@ fuzz: ## every fuzz test in turn, $(FUZZTIME) each
 golden: ## rewrites the golden files; read the difference before you commit it
 	$(GO) test ./pages ./audit ./inject -update
 	$(GO) test ./config -run TestDocs -update
+	cd test/kubernetes && $(GO) test . -run TestManifests -update
 
 image: ## the container image, by any builder that reads a Dockerfile
 	docker build -t anteroom:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+
+deb: build ## the Debian package, into dist/
+	release/deb dist $(VERSION) $$(dpkg --print-architecture) $(BIN)/anteroom
 
 clean:
 	rm -rf $(BIN) dist

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/anteroom/anteroom/anteroomtest"
 	"github.com/anteroom/anteroom/config"
@@ -52,6 +53,25 @@ func TestExamples(t *testing.T) {
 		if wrong := c.Rehearse(table, time.Now()); len(wrong) > 0 {
 			t.Errorf("%s: %v", file, wrong)
 		}
+	}
+}
+
+// The chart's own configuration is a good file too.
+func TestChartConfiguration(t *testing.T) {
+	var values struct{ Config string }
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/helm/anteroom/values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := config.Parse("values.yaml", []byte(values.Config), config.Surroundings{
+		ReadFile: func(name string) ([]byte, error) {
+			if name != "/run/secrets/anteroom/oidc" {
+				return nil, os.ErrNotExist
+			}
+			return []byte("a secret"), nil
+		},
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
