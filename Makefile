@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 20s
 
-.PHONY: all build run test unit check mutate bench fuzz golden image deb clean
+.PHONY: all build run test unit check attack faults mutate bench fuzz golden image deb clean
 
 all: build
 
@@ -36,6 +36,13 @@ check: ## what a change must pass before it lands
 	$(GO) mod verify
 	$(MAKE) lint
 	$(MAKE) test
+
+attack: ## every case of the attack catalogue, and the verdict on each number
+	test/setup
+	cd test/attack && ANTEROOM_CATALOGUE=1 $(GO) test -race -count=1 -timeout 20m # from there, since its table is shown then
+
+faults: ## every reliability promise: what was measured, held or not; FAULTS=long takes its time
+	cd test/faults && ANTEROOM_FAULTS=$(FAULTS) $(GO) test -count=1 -timeout 3h
 
 mutate: ## removes each named guard in turn and expects its test to fail
 	$(GO) run ./test/mutate

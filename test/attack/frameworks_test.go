@@ -220,7 +220,7 @@ func TestFrameworks(t *testing.T) {
 				if r.as == "adam" {
 					continue
 				}
-				t.Run(r.id+"/"+r.name, func(t *testing.T) { w.show(t, r, f.host) })
+				told.note(f.host, t.Run(r.id+"/"+r.name, func(t *testing.T) { w.show(t, r, f.host) }))
 			}
 		})
 	}

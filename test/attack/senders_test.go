@@ -25,11 +25,15 @@ func TestSendersOfTheProgram(t *testing.T) {
 	binary := anteroomtest.Build(t, "anteroom")
 	ca := anteroomtest.NewAuthority(t, "MDM")
 	p := anteroomtest.StartProgram(t, binary, anteroomtest.Setup{Edit: anteroomtest.Certified, Files: map[string]string{"mdm-ca.pem": ca.PEM}}, "PATH="+os.Getenv("PATH"))
-	t.Run("D7", func(t *testing.T) { foreignTicket(t, p.Gateway) })
-	t.Run("D8", func(t *testing.T) { foreignCertificates(t, p.Gateway, ca) })
-	t.Run("N1", func(t *testing.T) { otherListener(t, p.Gateway, ca) })
-	t.Run("D9 at a start", func(t *testing.T) { senderFileAtStart(t, p) })
-	t.Run("D9 at a reload", func(t *testing.T) { senderFileAtReload(t, p.Gateway, ca) })
+	for _, r := range []row{
+		{id: "D7", name: "a ticket of another listener", run: func(t *testing.T, _ *world) { foreignTicket(t, p.Gateway) }},
+		{id: "D8", name: "certificates of anybody else", run: func(t *testing.T, _ *world) { foreignCertificates(t, p.Gateway, ca) }},
+		{id: "N1", name: "another listener", run: func(t *testing.T, _ *world) { otherListener(t, p.Gateway, ca) }},
+		{id: "D9", name: "at a start", run: func(t *testing.T, _ *world) { senderFileAtStart(t, p) }},
+		{id: "D9", name: "at a reload", run: func(t *testing.T, _ *world) { senderFileAtReload(t, p.Gateway, ca) }},
+	} {
+		told.note(r.id, t.Run(r.id+"/"+r.name, func(t *testing.T) { r.run(t, nil) }))
+	}
 }
 
 // ask sends a request of nobody to one of the gateway's listeners. A client of
