@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -230,6 +231,7 @@ func Start(t testing.TB, s Setup) *Gateway {
 			t.Logf("log of the gateway:\n%s", g.log)
 		}
 	})
+	AwaitGreeting(t, g.Admin)
 	pem, err := os.ReadFile(filepath.Join(g.Dir, "data", "tls", "ca.pem"))
 	if err != nil {
 		t.Fatalf("read the gateway's CA: %v", err)
@@ -237,6 +239,28 @@ func Start(t testing.TB, s Setup) *Gateway {
 	g.CA = x509.NewCertPool()
 	g.CA.AppendCertsFromPEM(pem)
 	return g
+}
+
+// AwaitGreeting waits until the gateway whose admin listener is at admin knows
+// whether its provider answers. Who comes before may be told that sign-in isn't
+// working: a person is not kept waiting, and a busy machine may be slow.
+func AwaitGreeting(t testing.TB, admin string) {
+	t.Helper()
+	if admin == "" {
+		return
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
+		resp, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			continue
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil && bytes.Contains(text, []byte("\nanteroom_provider_up{")) {
+			return
+		}
+	}
+	t.Fatal("the gateway has not asked its provider after a minute")
 }
 
 // around returns a gateway that does not run yet, with all that s puts around it.

@@ -78,6 +78,7 @@ func StartProgram(t testing.TB, binary string, s Setup, env ...string) *Program 
 		}
 	})
 	p.awaitServing()
+	AwaitGreeting(t, p.Admin)
 	if pem, err := os.ReadFile(filepath.Join(g.Dir, "data", "tls", "ca.pem")); err == nil { // else its certificates are the test's
 		g.CA = x509.NewCertPool()
 		g.CA.AppendCertsFromPEM(pem)

@@ -48,8 +48,9 @@ func newDiscovery(issuer string, secret bool, client *http.Client, log *slog.Log
 	return d
 }
 
-// known returns the newest good document, however old, waiting for one only
-// when there is none.
+// known returns the newest good document, however old. When there is none it
+// waits for the first attempt in full: whoever comes back from a provider just
+// after a restart has been there already.
 func (d *discovery) known(ctx context.Context) (*document, error) {
 	d.mu.Lock()
 	doc := d.doc
@@ -57,14 +58,18 @@ func (d *discovery) known(ctx context.Context) (*document, error) {
 	if doc != nil {
 		return doc, nil
 	}
-	return d.living(ctx)
+	return d.asking(ctx, fetchTimeout+shortWait)
 }
 
-// living returns the document of a provider that answered just now. It takes
-// an [*UnavailableError] from one that did not; only the very first attempt is
-// waited for in full, later ones for shortWait. A provider that answered
+// living returns the document of a provider that answered just now, or an
+// [*UnavailableError] when it did not within shortWait. One that answered
 // before and is slow today gets the benefit of the doubt.
 func (d *discovery) living(ctx context.Context) (*document, error) {
+	return d.asking(ctx, shortWait)
+}
+
+// asking is living, but waits for cold when no attempt has ended yet.
+func (d *discovery) asking(ctx context.Context, cold time.Duration) (*document, error) {
 	d.mu.Lock()
 	now := time.Now()
 	d.asked = now
@@ -77,7 +82,7 @@ func (d *discovery) living(ctx context.Context) (*document, error) {
 		defer d.mu.Unlock()
 		return nil, d.unavailable(d.err)
 	case d.err == nil && d.doc == nil:
-		limit = fetchTimeout + shortWait
+		limit = cold
 	}
 	ended := d.flight.join()
 	d.mu.Unlock()

@@ -157,10 +157,7 @@ func TestHangingProvider(t *testing.T) {
 			refusal{down: true}.check(t, err)
 			return time.Since(start)
 		}
-		if d := begin(); d > 3200*time.Millisecond {
-			t.Errorf("the first person waited %v", d)
-		}
-		for range 200 { // known to be down: each answer is fast, whatever is under way
+		for range 200 { // from the first on, each answer is fast, whatever is under way
 			if d := begin(); d > 300*time.Millisecond {
 				t.Fatalf("waited %v", d)
 			}

@@ -141,6 +141,9 @@ func newWorld(t testing.TB) *world {
 		Claims:      authn.Claims{Username: "preferred_username", Name: "name", Groups: "groups"},
 		RedirectURL: "https://" + gate + port + "/.anteroom/callback", Now: w.now,
 	})
+	if err := provider.Check(ctx); err != nil { // as a gateway does at its start
+		t.Fatal(err)
+	}
 	w.desk, err = signin.New(signin.Config{
 		URL:       &url.URL{Scheme: "https", Host: gate + port},
 		Providers: func() []*authn.Provider { return []*authn.Provider{provider} },

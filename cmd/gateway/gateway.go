@@ -106,6 +106,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	g.known.store(g.providers(g.loaded.load(), nil)) // first, so that they are asked while the store is read
 	if err := g.open(ctx, root, dir, o.Version, closing); err != nil {
 		return err
 	}
@@ -177,7 +178,6 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	if err != nil {
 		return err
 	}
-	g.known.store(g.providers(g.loaded.load(), nil))
 	reception, err := signin.New(signin.Config{
 		URL: c.Gateway.URL,
 		Providers: func() []*authn.Provider {

@@ -17,18 +17,21 @@ type registration struct {
 }
 
 // providers returns a provider for each that l names. One that is configured as
-// in before goes on, with what it has learnt of its issuer.
+// in before goes on, with what it has learnt of its issuer; a new one is asked
+// at once, since the first person to be sent there is not kept waiting for it.
 func (g *running) providers(l *Loaded, before []registration) []registration {
 	var all []registration
-	for _, p := range l.Config.Providers {
-		c := providerConfig(l.Config, p)
+	for _, named := range l.Config.Providers {
+		c := providerConfig(l.Config, named)
 		c.Log = g.log
 		i := slices.IndexFunc(before, func(r registration) bool { return sameProvider(r.config, c) })
 		if i >= 0 {
 			all = append(all, before[i])
 			continue
 		}
-		all = append(all, registration{c, authn.NewProvider(c)})
+		p := authn.NewProvider(c)
+		go p.Check(context.Background()) // greetAll says how it went
+		all = append(all, registration{c, p})
 	}
 	return all
 }

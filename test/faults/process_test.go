@@ -33,6 +33,7 @@ type process struct {
 	admin string // host:port
 	log   *text
 	runs  int
+	alone bool // its provider is not there
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
@@ -141,7 +142,11 @@ func (g *process) write(name string, content []byte) {
 func (g *process) launch() time.Duration {
 	g.t.Helper()
 	g.begin()
-	return g.awaitReady()
+	took := g.awaitReady()
+	if !g.alone {
+		anteroomtest.AwaitGreeting(g.t, g.admin)
+	}
+	return took
 }
 
 // begin starts the binary.
