@@ -22,6 +22,8 @@ var layers = map[string][]string{
 	"store":  {},
 	"listen": {},
 
+	"store/certs": {"store"},
+
 	"audit":      {"access"},
 	"audit/fhir": {"access", "audit"},
 	"authn":      {"access"},
@@ -43,7 +45,7 @@ var layers = map[string][]string{
 
 	"cmd/gateway": {
 		"access", "audit", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
-		"posture", "proxy", "routes", "session", "signin", "store", "telemetry",
+		"posture", "proxy", "routes", "session", "signin", "store", "store/certs", "telemetry",
 	},
 	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "routes"},
 	"cmd/anteroom-demo": {"cmd/gateway", "demo"},

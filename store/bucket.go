@@ -176,6 +176,18 @@ func (b *Bucket) remove(ctx context.Context, key string, rev uint64) error {
 	return err
 }
 
+// Remove removes key when rev is the revision kept now, else it returns [ErrConflict].
+func (b *Bucket) Remove(ctx context.Context, key string, rev uint64) error {
+	err := ErrConflict // to the engine, 0 would mean a key that does not exist
+	if rev != 0 {
+		err = b.remove(ctx, key, rev)
+	}
+	if err != nil {
+		return fmt.Errorf("remove from %s: %w", b.name, err)
+	}
+	return nil
+}
+
 // Delete removes key. That it is not there is no error.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
 	_, err := b.Take(ctx, key)
