@@ -157,12 +157,19 @@ func (d *decoder) tls(f *file) TLS {
 	t := &f.TLS
 	out := TLS{SelfSigned: t.SelfSigned.V, MinVersion: t.MinVersion.V}
 	switch {
+	case t.ACME != nil && t.Certificates.given():
+		d.mistake(t.ACME.where(), "certificates are given as well: exactly one of acme, certificates and self_signed holds")
+	case t.ACME != nil && t.SelfSigned.V:
+		d.mistake(t.SelfSigned.where(), "acme is given as well: exactly one of acme, certificates and self_signed holds")
 	case t.Certificates.given() && t.SelfSigned.V:
-		d.mistake(t.SelfSigned.where(), "certificates are given as well: exactly one of certificates and self_signed holds")
+		d.mistake(t.SelfSigned.where(), "certificates are given as well: exactly one of acme, certificates and self_signed holds")
 	case t.Certificates.given() && len(t.Certificates.Items) == 0 && !t.Certificates.Bad:
 		d.mistake(t.Certificates.where(), "tls.certificates lists none")
-	case t.given() && !t.Certificates.given() && !t.SelfSigned.V && !t.ACME.given() && !d.reported(t.SelfSigned.where()) && !d.reported(t.where()):
-		d.mistake(t.where(), "tls says neither certificates nor self_signed: true")
+	case t.given() && t.ACME == nil && !t.Certificates.given() && !t.SelfSigned.V && !d.reported(t.SelfSigned.where()) && !d.reported(t.where()):
+		d.mistake(t.where(), "tls says neither acme, nor certificates, nor self_signed: true")
+	}
+	if t.ACME != nil {
+		out.ACME = d.acme(f, t.ACME)
 	}
 	var leaves []*x509.Certificate
 	whole := true // every certificate could be read

@@ -54,11 +54,20 @@ type Gateway struct {
 	Help           string         // whom to ask; "" says nothing
 }
 
-// A TLS says how the gateway proves itself: by certificates, or one of its own making.
+// A TLS says how the gateway proves itself: by certificates in files, one of its
+// own making, or those that an authority issues.
 type TLS struct {
 	Certificates []Pair
 	SelfSigned   bool
+	ACME         *ACME  // nil for the other two
 	MinVersion   string // "1.2" or "1.3"
+}
+
+// An ACME is the authority that issues certificates, and the account there.
+type ACME struct {
+	Email     string
+	Directory string // https
+	Roots     string // PEM; "" are those of the system
 }
 
 // A Pair names the PEM files of a certificate and its key.

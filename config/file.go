@@ -5,7 +5,7 @@ type (
 	file struct {
 		place
 		Gateway   gateway            `yaml:"gateway" need:"yes" doc:"the gateway itself: its address, its listeners, its data"`
-		TLS       tlsKeys            `yaml:"tls" need:"yes" doc:"how it proves itself to browsers: certificates or self_signed"`
+		TLS       tlsKeys            `yaml:"tls" need:"yes" doc:"how it proves itself to browsers: exactly one of acme, certificates and self_signed"`
 		Providers list[provider]     `yaml:"providers" need:"yes" doc:"the OpenID providers that sign people in"`
 		Logins    table[name, login] `yaml:"logins" doc:"words that rules use for a strength of sign-in, and what an ID token must prove for each"`
 		Roles     table[name, role]  `yaml:"roles" doc:"words that routes and rules use for groups of people"`
@@ -32,10 +32,17 @@ type (
 
 	tlsKeys struct {
 		place
-		ACME         unbuilt           `yaml:"acme" doc:"certificates from an ACME authority" unbuilt:"use certificates or self_signed"`
-		Certificates list[certificate] `yaml:"certificates" doc:"certificates in files, reloaded when they change; exactly one of certificates and self_signed is given"`
+		ACME         *acme             `yaml:"acme" doc:"certificates from an ACME authority, for the host of gateway.url and of every route"`
+		Certificates list[certificate] `yaml:"certificates" doc:"certificates in files, reloaded when they change"`
 		SelfSigned   flag              `yaml:"self_signed" doc:"an authority of its own under data_dir, for the demo and labs; sends no HSTS"`
 		MinVersion   word[tlsVersions] `yaml:"min_version" default:"'1.2'" doc:"the oldest TLS version that is spoken"`
+	}
+
+	acme struct {
+		place
+		Email     text    `yaml:"email" need:"yes" doc:"whom the authority may write to; giving it agrees to the authority's terms"`
+		Directory address `yaml:"directory" default:"'https://acme-v02.api.letsencrypt.org/directory'" doc:"the authority's directory; Let's Encrypt unless said"`
+		RootCA    text    `yaml:"root_ca" doc:"PEM file with the authorities that certify the directory's own server, for one inside the hospital; those of the system unless said"`
 	}
 
 	certificate struct {

@@ -282,6 +282,9 @@ func TestWarnings(t *testing.T) {
 		{"backend told nothing", strings.Replace(small("", ""), `, identity: {headers: {X-Remote-User: username}}`, "", 1), "10:14: warning: route `chart`: the backend is not told who was let through"},
 		{"admin listener open", strings.Replace(small("", ""), `gateway: {`, `gateway: {admin_listen: ":9180", `, 1), "1:25: warning: the admin listener is open to the network"},
 		{"certificate expired", strings.Replace(small("", ""), "self_signed: true", "certificates: [{cert: old.pem, key: old.key}]", 1), "2:29: warning: certificate `old.pem` expired on 2026-11-20"},
+		{"no public sign-in host", strings.Replace(small("", ""), "self_signed: true", "acme: {email: it@hospital.example}", 1), "1:16: warning: `gate.hospital.example` is no public name"},
+		{"no public host", strings.Replace(small("", ""), "self_signed: true", "acme: {email: it@hospital.example}", 1), "9:11: warning: `ehr.hospital.example` is no public name"},
+		{"nothing answers the authority", strings.NewReplacer("self_signed: true", "acme: {email: it@hospital.example, directory: https://acme.hospital.example/d}", `gateway: {url: "https://gate.hospital.example"`, `gateway: {redirect_listen: "", url: "https://gate.hospital.example:8443"`).Replace(small("", "")), "2:13: warning: nothing answers the authority"},
 		{"host without certificate", strings.Replace(small("", ""), "self_signed: true", "certificates: [{cert: old.pem, key: old.key}]", 1), "9:11: warning: no certificate is for `ehr.hospital.example`"},
 	}
 	for _, tt := range tests {

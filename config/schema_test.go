@@ -207,24 +207,36 @@ func TestDocs(t *testing.T) {
 }
 
 // The examples of docs/config.md are one good file together, and example.yaml
-// and they use every key.
+// and they use every key. A block that begins with "# or" stands in the place
+// of the one above it, and example.or.yaml in that of example.yaml.
 func TestDocsExample(t *testing.T) {
 	text, err := os.ReadFile(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var whole strings.Builder
+	var whole, other strings.Builder
+	last := ""
 	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		whole.WriteString(m[1])
-	}
-	for name, file := range map[string]string{docs: whole.String(), "example.yaml": string(read(t, "example.yaml"))} {
-		parse(t, file)
-		var n yaml.Node
-		if err := yaml.Load([]byte(file), &n); err != nil {
-			t.Fatal(err)
+		if !strings.HasPrefix(m[1], "# or") {
+			other.WriteString(last)
+			whole.WriteString(m[1])
 		}
+		last = m[1]
+	}
+	other.WriteString(last)
+	for name, files := range map[string][]string{
+		docs:           {whole.String(), other.String()},
+		"example.yaml": {string(read(t, "example.yaml")), string(read(t, "example.or.yaml"))},
+	} {
 		used := map[string]bool{}
-		usedKeys(n.Content[0], "", used)
+		for _, file := range files {
+			parse(t, file)
+			var n yaml.Node
+			if err := yaml.Load([]byte(file), &n); err != nil {
+				t.Fatal(err)
+			}
+			usedKeys(n.Content[0], "", used)
+		}
 		for _, k := range reference(t) {
 			path := strings.NewReplacer("[]", "", ".<name>", "").Replace(k.path)
 			if k.built && !used[path] {

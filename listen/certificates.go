@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,32 +29,64 @@ type certificates struct {
 
 	mu    sync.RWMutex // never held over reading a file, or telling a hook
 	hosts []string
-	files *files     // nil with an own CA
-	own   *authority // nil with files
+
+	// One of these is there.
+	files *files
+	own   *authority
+	acme  *issued
 }
 
 func openCertificates(c Config) (*certificates, error) {
-	if c.SelfSigned == (len(c.Certificates) > 0) {
-		return nil, errors.New("want certificate files or a self-signed certificate, one of the two")
+	ways := 0
+	for _, given := range []bool{c.SelfSigned, len(c.Certificates) > 0, c.ACME != nil} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return nil, errors.New("want certificate files, a self-signed certificate, or an ACME authority: one of the three")
 	}
 	if len(c.Hosts) == 0 {
 		return nil, errors.New("no host to serve")
 	}
+	var acme ACME
+	if c.ACME != nil {
+		if err := c.ACME.check(); err != nil {
+			return nil, err
+		}
+		acme = c.ACME.withDefaults()
+		c.ACME = &acme
+	}
 	s := &certificates{log: c.Log, now: c.Now, told: c.Hooks.Reloaded}
 	s.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return s.magic, nil },
-		Logger:           zap.NewNop(), // it logs each server name; what matters is logged here
+		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return s.magic, nil },
+		Logger:             zap.NewNop(), // it logs each server name; what matters is logged here
+		RenewCheckInterval: acme.CheckEvery,
+		OCSPCheckInterval:  acme.RevokeEvery,
 	})
-	s.magic = certmagic.New(s.cache, certmagic.Config{
+	how := certmagic.Config{
 		Issuers: []certmagic.Issuer{}, // not nil, which would be a public CA
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
 		Storage: &certmagic.FileStorage{Path: filepath.Join(c.DataDir, "tls")},
 		Logger:  zap.NewNop(),
-	})
+	}
+	if c.ACME != nil {
+		how.Storage = acme.Storage
+		how.OCSP = certmagic.OCSPConfig{HTTPProxy: http.ProxyFromEnvironment} // without one certmagic waits for a responder for ever
+		how.OnEvent = func(ctx context.Context, name string, data map[string]any) error {
+			return s.acme.event(ctx, name, data)
+		}
+		how.ShouldEmitFunc = heard
+	}
+	s.magic = certmagic.New(s.cache, how)
 	var err error
-	if c.SelfSigned {
+	switch {
+	case c.SelfSigned:
 		s.own, err = openAuthority(filepath.Join(c.DataDir, "tls"), s)
-	} else {
+	case c.ACME != nil:
+		s.acme = openIssued(c, s)
+		return s, nil // its hosts are set once the listeners are open
+	default:
 		s.files, err = openFiles(c.Certificates, s)
 	}
 	if err == nil {
@@ -66,7 +99,20 @@ func openCertificates(c Config) (*certificates, error) {
 	return s, nil
 }
 
-func (s *certificates) close() { s.stop.Do(s.cache.Stop) }
+// close stops what looks after the certificates. It does not wait for an
+// authority that does not answer.
+func (s *certificates) close() {
+	s.stop.Do(func() {
+		done := make(chan struct{})
+		go func() { s.cache.Stop(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(closeWait):
+		}
+	})
+}
+
+const closeWait = 2 * time.Second
 
 // use puts pair into use and returns the name to take it out by.
 func (s *certificates) use(pair tls.Certificate) (string, error) {
@@ -76,11 +122,15 @@ func (s *certificates) use(pair tls.Certificate) (string, error) {
 func (s *certificates) drop(hashes ...string) { s.cache.Remove(hashes) }
 
 func (s *certificates) setHosts(hosts []string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(hosts) == 0 {
 		return errors.New("no host to serve")
 	}
+	if s.acme != nil {
+		s.acme.setHosts(hosts)
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.own != nil {
 		if _, err := s.own.issue(hosts); err != nil {
 			return err
@@ -100,6 +150,9 @@ func (s *certificates) covers(name string) bool {
 }
 
 func (s *certificates) expiry() time.Time {
+	if s.acme != nil {
+		return s.acme.expiry()
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.own != nil {
@@ -113,6 +166,9 @@ func (s *certificates) expiry() time.Time {
 // wrong, and whoever goes on regardless is answered 421. There is one policy
 // for all hosts, so that no name leads to a laxer one.
 func (s *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.acme != nil && validates(hello) {
+		return s.acme.prove(hello)
+	}
 	name := hello.ServerName
 	if name == "" { // such as a client that came by address
 		if host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil {
@@ -132,6 +188,9 @@ func (s *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
 func (s *certificates) fallback() string {
+	if s.acme != nil {
+		return s.acme.anyName()
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.files != nil && !s.covers(s.hosts[0]) {
@@ -144,14 +203,29 @@ func (s *certificates) fallback() string {
 func (s *certificates) watch(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var clean <-chan time.Time // never, unless there is something to clean
+	if s.acme != nil {
+		s.acme.begin(ctx)
+		defer s.acme.end()
+		daily := time.NewTicker(cleanEvery)
+		defer daily.Stop()
+		clean = daily.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-clean:
+			s.acme.clean(ctx)
+			continue
 		case <-tick.C:
 		}
-		if s.files != nil {
+		switch {
+		case s.files != nil:
 			s.files.look()
+			continue
+		case s.acme != nil:
+			s.acme.look()
 			continue
 		}
 		s.mu.Lock()

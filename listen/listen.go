@@ -34,9 +34,10 @@ type Config struct {
 	// Over twice as much, nobody is asked.
 	HeadersTooLarge http.Handler
 
-	// Exactly one of Certificates and SelfSigned.
+	// Exactly one of Certificates, SelfSigned and ACME.
 	Certificates []Pair
-	SelfSigned   bool   // an own CA under <DataDir>/tls
+	SelfSigned   bool // an own CA under <DataDir>/tls
+	ACME         *ACME
 	DataDir      string // where the own CA is kept
 
 	// Hosts are the names to be served, the sign-in host first: its certificate
@@ -82,7 +83,8 @@ func (l Limits) withDefaults() Limits {
 type Hooks struct {
 	Draining     func()                // at once when the end was asked for: be unready
 	CloseStreams func(context.Context) // after the grace: end upgraded connections, of which this package knows nothing
-	Reloaded     func(error)           // a certificate file changed: nil when the new pair is in use
+	Reloaded     func(error)           // a certificate changed: nil when the new one is in use
+	NotIssued    func(host string)     // the ACME authority was asked for a certificate and issued none
 	Refused      func(why string)      // a connection: "connections", "per_address", or "handshake"
 	Crowded      func(from netip.Addr) // by which address Refused came to say "per_address"
 	Stalled      func()                // a connection ends whose client took nothing of what was written
@@ -163,7 +165,22 @@ func (s *Server) open(version uint16) error {
 		return err
 	}
 	if l != nil {
-		s.redirect = &endpoint{newLimited(l, c.Limits, c.Hooks), plain(redirect(c.ExternalPort), log), false}
+		handler := redirect(c.ExternalPort)
+		if s.certs.acme != nil {
+			handler = s.certs.acme.answer(handler)
+		}
+		s.redirect = &endpoint{newLimited(l, c.Limits, c.Hooks), plain(handler, log), false}
+	}
+	if s.certs.acme != nil {
+		server := s.main.server
+		server.TLSConfig.NextProtos = append(server.TLSConfig.NextProtos, alpn)
+		server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
+			alpn: func(_ *http.Server, c *tls.Conn, _ http.Handler) { c.Close() }, // the handshake was the answer
+		}
+		s.certs.acme.authority(s.main.addr(), s.redirect.addr())
+		if err := s.certs.setHosts(c.Hosts); err != nil {
+			return err
+		}
 	}
 	if l, err = open(c.AdminListener, c.AdminAddr); err != nil {
 		return err
@@ -278,10 +295,12 @@ func (s *Server) endpoints() []*endpoint {
 
 // SetHosts changes the names to be served, the sign-in host first. With an own
 // CA, new ones get a certificate before it returns, as do those whose
-// certificate has lived two thirds of its life.
+// certificate has lived two thirds of its life. With an ACME authority, new
+// ones have what is stored for them; the rest is asked for meanwhile.
 func (s *Server) SetHosts(hosts []string) error { return s.certs.setHosts(hosts) }
 
-// CertificateExpiry returns when the first of the certificates in use expires.
+// CertificateExpiry returns when the first of the certificates in use expires;
+// the present, when a host has none yet.
 func (s *Server) CertificateExpiry() time.Time { return s.certs.expiry() }
 
 // Close closes everything at once. Run does it in the end.

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"github.com/anteroom/anteroom/listen"
 )
 
@@ -481,9 +483,19 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	kept := &certmagic.FileStorage{Path: dir}
 	for name, change := range map[string]func(*listen.Config){
-		"no certificate":      func(c *listen.Config) { c.Certificates = nil },
-		"two kinds":           func(c *listen.Config) { c.SelfSigned = true },
+		"no certificate": func(c *listen.Config) { c.Certificates = nil },
+		"two kinds":      func(c *listen.Config) { c.SelfSigned = true },
+		"a third kind": func(c *listen.Config) {
+			c.ACME = &listen.ACME{Directory: "https://acme.test/dir", Email: "it@test", Storage: kept}
+		},
+		"ACME half said": func(c *listen.Config) {
+			c.Certificates, c.ACME = nil, &listen.ACME{Directory: "https://acme.test/dir", Storage: kept}
+		},
+		"ACME kept nowhere": func(c *listen.Config) {
+			c.Certificates, c.ACME = nil, &listen.ACME{Directory: "https://acme.test/dir", Email: "it@test"}
+		},
 		"no file":             func(c *listen.Config) { c.Certificates[0].KeyFile = filepath.Join(dir, "none") },
 		"key in place of one": func(c *listen.Config) { c.Certificates[0].CertFile = good.KeyFile },
 		"no hosts":            func(c *listen.Config) { c.Hosts = nil },

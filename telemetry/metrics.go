@@ -34,6 +34,7 @@ type Metrics struct {
 	limited    *prometheus.CounterVec
 	signIns    *prometheus.CounterVec
 	providers  *prometheus.GaugeVec
+	notIssued  *prometheus.CounterVec
 
 	sessions atomic.Pointer[func() int]
 	held     atomic.Pointer[func() int]
@@ -74,11 +75,13 @@ func newMetrics(lost func() int64) *Metrics {
 			Help: "Sign-ins that came back from a provider, by outcome."}, []string{"outcome"}),
 		providers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_provider_up",
 			Help: "1 when the provider answered last time, else 0."}, []string{"provider"}),
+		notIssued: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_certificate_failures_total",
+			Help: "Certificates that the ACME authority was asked for and did not issue, by host."}, []string{"host"}),
 		expiries: expiries{at: map[string]time.Time{}},
 	}
 	m.reloadOK.Set(1)
 	m.registry.MustRegister(m.requests, m.latency, m.backend, m.observed, m.reloadOK, m.reloads, m.streams, m.auditFails,
-		m.dropped, m.security, m.refused, m.limited, m.signIns, m.providers, &m.expiries,
+		m.dropped, m.security, m.refused, m.limited, m.signIns, m.providers, m.notIssued, &m.expiries,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
@@ -151,6 +154,10 @@ func (m *Metrics) ProviderGone(name string) { m.providers.DeleteLabelValues(name
 func (m *Metrics) ProviderUp(name string, up bool) {
 	m.providers.WithLabelValues(name).Set(zeroOne(up))
 }
+
+// NotIssued counts a certificate that the authority did not issue, for a
+// configured host.
+func (m *Metrics) NotIssued(host string) { m.notIssued.WithLabelValues(host).Inc() }
 
 // CertificateExpires says when the certificate for a configured host ends.
 func (m *Metrics) CertificateExpires(host string, at time.Time) {

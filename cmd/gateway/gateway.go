@@ -110,7 +110,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := g.open(ctx, root, dir, o.Version, closing); err != nil {
 		return err
 	}
-	if err := g.listen(o); err != nil {
+	if err := g.listen(ctx, o); err != nil {
 		return err
 	}
 

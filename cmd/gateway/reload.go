@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"syscall"
 	"time"
@@ -135,8 +136,7 @@ func (g *running) adopt(next *Loaded) error {
 		{"gateway.admin_listen", was.AdminListen != is.AdminListen},
 		{"gateway.data_dir", was.DataDir != is.DataDir},
 		{"gateway.help", was.Help != is.Help},
-		{"tls", old.Config.TLS.SelfSigned != next.Config.TLS.SelfSigned || old.Config.TLS.MinVersion != next.Config.TLS.MinVersion ||
-			!slices.Equal(old.Config.TLS.Certificates, next.Config.TLS.Certificates)},
+		{"tls", !reflect.DeepEqual(old.Config.TLS, next.Config.TLS)},
 		{"posture.sources.listen", !slices.Equal(senderListeners(old.Config), senderListeners(next.Config))},
 		{"audit.retain", old.Config.Audit.Retain != next.Config.Audit.Retain},
 		{"limits (of connections, and held requests)", fixedLimits(old.Config.Limits) != fixedLimits(next.Config.Limits)},

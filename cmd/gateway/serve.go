@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,29 +13,36 @@ import (
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/authn"
+	"github.com/anteroom/anteroom/config"
 	"github.com/anteroom/anteroom/keys"
 	"github.com/anteroom/anteroom/listen"
+	"github.com/anteroom/anteroom/store/certs"
 	"github.com/anteroom/anteroom/telemetry"
 )
 
 // listen opens the listeners that the configuration names.
-func (g *running) listen(o Options) error {
+func (g *running) listen(ctx context.Context, o Options) error {
 	l := g.loaded.load()
 	c := l.Config
 	var pairs []listen.Pair
 	for _, p := range c.TLS.Certificates {
 		pairs = append(pairs, listen.Pair(p))
 	}
+	authority, err := g.authority(ctx, c.TLS.ACME)
+	if err != nil {
+		return err
+	}
 	server, err := listen.New(listen.Config{
 		Addr: c.Gateway.Listen, RedirectAddr: c.Gateway.RedirectListen, AdminAddr: c.Gateway.AdminListen, Listener: o.Listener,
 		Handler: g.proxy, Mutual: g.mutual(), Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
-		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, DataDir: c.Gateway.DataDir,
+		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, ACME: authority, DataDir: c.Gateway.DataDir,
 		Hosts: l.hosts(), MinVersion: c.TLS.MinVersion, ExternalPort: c.Gateway.URL.Port(),
 		Limits: listenLimits(c),
 		Grace:  o.Grace, Log: g.log,
 		Hooks: listen.Hooks{
 			Draining:     func() { g.draining.Store(true) },
 			Reloaded:     func(error) { g.expiry() }, // listen has logged it
+			NotIssued:    g.telemetry.NotIssued,
 			Refused:      g.refused,
 			Crowded:      g.crowded,
 			Stalled:      func() { g.telemetry.Limited("stall") },
@@ -47,6 +55,24 @@ func (g *running) listen(o Options) error {
 	g.server = server
 	g.expiry()
 	return nil
+}
+
+// authority returns the ACME authority of the configuration, with its storage
+// in the store; nil when there is none.
+func (g *running) authority(ctx context.Context, a *config.ACME) (*listen.ACME, error) {
+	if a == nil {
+		return nil, nil
+	}
+	bucket, err := g.store.Bucket(ctx, "certs")
+	if err != nil {
+		return nil, err
+	}
+	out := &listen.ACME{Directory: a.Directory, Email: a.Email, Storage: certs.New(bucket)}
+	if a.Roots != "" {
+		out.Roots = x509.NewCertPool()
+		out.Roots.AppendCertsFromPEM([]byte(a.Roots))
+	}
+	return out, nil
 }
 
 // expiry tells the metrics when the certificates end.
