@@ -43,11 +43,13 @@ func Build(t testing.TB, name string) string {
 }
 
 // StartProgram runs binary with the configuration that s describes, all it can
-// log, and env as its whole environment, until t ends. Of s, Port is not used.
+// log, and env as its whole environment, until t ends.
 func StartProgram(t testing.TB, binary string, s Setup, env ...string) *Program {
 	t.Helper()
 	g := around(t, s)
-	g.Port = freePort(t)
+	if g.Port = s.Port; g.Port == "" {
+		g.Port = FreePort(t)
+	}
 	g.Address = "127.0.0.1:" + g.Port
 	text := s.Config
 	if text == "" {
@@ -151,9 +153,9 @@ func (p *Program) terminate() error {
 	}
 }
 
-// freePort returns a port of loopback that nothing listens on, from below
+// FreePort returns a port of loopback that nothing listens on, from below
 // those that the system gives to outgoing connections.
-func freePort(t testing.TB) string {
+func FreePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))
