@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 20s
 
-.PHONY: all build run test unit check attack faults mutate bench fuzz golden image deb clean
+.PHONY: all build run test unit check attack faults mutate bench bench-compare fuzz golden image deb clean
 
 all: build
 
@@ -49,6 +49,9 @@ mutate: ## removes each named guard in turn and expects its test to fail
 
 bench: ## what the gateway costs, against a bare proxy in the same run; BENCH=long takes its time
 	$(GO) build -o $(BIN)/bench ./bench && BENCH=$(BENCH) $(BIN)/bench -json $(BIN)/bench.json
+
+bench-compare: ## each step of a request at BASE (the commit before, unless said) against HEAD
+	bench/compare $(or $(BASE),HEAD~1)
 
 fuzz: ## every fuzz test in turn, $(FUZZTIME) each
 	test/fuzz $(FUZZTIME)

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// serveBackend answers ?size=N with N bytes, until the process ends.
+// serveBackend answers ?size=N with N bytes, and a WebSocket with what it says,
+// until the process ends.
 func serveBackend(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -16,6 +17,10 @@ func serveBackend(addr string) error {
 	}
 	block := bytes.Repeat([]byte("x"), 64<<10)
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			echo(w, r)
+			return
+		}
 		size, _ := strconv.Atoi(strings.TrimPrefix(r.URL.RawQuery, "size="))
 		h := w.Header()
 		h["Content-Type"] = []string{"application/json"}

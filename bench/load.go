@@ -317,16 +317,17 @@ type crowd struct {
 }
 
 // gather opens the connections for inFlight requests at once: over HTTP/1.1 one
-// each, over HTTP/2 up to eight on one, as a browser would.
-func gather(t *target, inFlight int) (*crowd, error) {
+// each, over HTTP/2 up to eight on one, as a browser would. They take turns with
+// what is asked for.
+func gather(all []target, inFlight int) (*crowd, error) {
 	c := &crowd{streams: 1}
 	n := inFlight
-	if t.HTTP2 {
+	if all[0].HTTP2 {
 		c.streams = min(inFlight, 8)
 		n = max(1, inFlight/8)
 	}
-	for range n {
-		one, err := dial(t)
+	for i := range n {
+		one, err := dial(&all[i%len(all)])
 		if err != nil {
 			c.close()
 			return nil, err

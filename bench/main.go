@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,8 +23,8 @@ import (
 func main() {
 	backend := flag.String("backend", "", "serve as the backend on this address, and do nothing else")
 	long := flag.Bool("long", os.Getenv("BENCH") == "long", "more and longer rounds, 10,000 routes and 100,000 sessions: up to 20 minutes")
-	only := flag.String("only", "", "the one part to run: requests, features, scale, latency, idle or start")
-	out := flag.String("json", "", "file to write the rounds to")
+	only := flag.String("only", "", "the one part to run: requests, latency, crowd, mix, features, scale, idle, sockets, shift or start")
+	out := flag.String("json", "", "file to write the rounds to; beside it, with the ending .svg, they are drawn")
 	flag.Parse()
 	if *backend != "" {
 		fatal(serveBackend(*backend))
@@ -64,13 +66,14 @@ type pace struct {
 	round, short  time.Duration
 	routes        []int
 	sessions      int
-	idle          int
+	idle, sockets int
+	shift         time.Duration // of a change of shifts
 }
 
 func run(ctx context.Context, long bool, only, out string) error {
-	p := pace{rounds: 9, fewer: 5, round: time.Second, short: 700 * time.Millisecond, routes: []int{10, 1000, 10_000}, sessions: 50_000, idle: 10_000}
+	p := pace{rounds: 9, fewer: 5, round: time.Second, short: 700 * time.Millisecond, routes: []int{10, 1000, 10_000}, sessions: 50_000, idle: 10_000, sockets: 10_000, shift: 15 * time.Second}
 	if long {
-		p = pace{rounds: 25, fewer: 15, round: 2 * time.Second, short: time.Second, routes: []int{10, 1000, 10_000}, sessions: 100_000, idle: 10_000}
+		p = pace{rounds: 25, fewer: 15, round: 2 * time.Second, short: time.Second, routes: []int{10, 1000, 10_000}, sessions: 100_000, idle: 10_000, sockets: 10_000, shift: time.Minute}
 	}
 	w, err := newWorld(ctx)
 	if w != nil {
@@ -85,7 +88,8 @@ func run(ctx context.Context, long bool, only, out string) error {
 		name string
 		run  func(context.Context, *world, pace, *report) error
 	}{
-		{"requests", requests}, {"latency", latency}, {"features", features}, {"scale", scale}, {"idle", idle}, {"start", startUp},
+		{"requests", requests}, {"latency", latency}, {"crowd", crowded}, {"mix", mixed}, {"features", features}, {"scale", scale},
+		{"idle", idle}, {"sockets", sockets}, {"shift", shift}, {"start", startUp},
 	} {
 		if only != "" && only != part.name {
 			continue
@@ -116,5 +120,12 @@ func run(ctx context.Context, long bool, only, out string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(text, '\n'), 0o644)
+	if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	drawing, err := os.Create(strings.TrimSuffix(out, ".json") + ".svg")
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.plot(drawing), drawing.Close())
 }

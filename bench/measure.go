@@ -13,6 +13,7 @@ type contender struct {
 	name string
 	p    *process
 	at   target
+	mix  []target // when set, what its connections ask for, in turn; in the place of at
 }
 
 // A round is what one server did in one interval.
@@ -33,6 +34,13 @@ type comparison struct {
 	Explain string             `json:"explain,omitempty"`
 }
 
+func (c *contender) targets() []target {
+	if len(c.mix) > 0 {
+		return c.mix
+	}
+	return []target{c.at}
+}
+
 // compare has all contenders answer in turn, rounds times d, with inFlight
 // requests at once. Who goes first changes from round to round.
 func compare(name string, all []contender, inFlight, rounds int, d time.Duration) (*comparison, error) {
@@ -41,7 +49,7 @@ func compare(name string, all []contender, inFlight, rounds int, d time.Duration
 	for i := range all {
 		c.Order = append(c.Order, all[i].name)
 		var err error
-		if crowds[i], err = gather(&all[i].at, inFlight); err != nil {
+		if crowds[i], err = gather(all[i].targets(), inFlight); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", name, all[i].name, err)
 		}
 		defer crowds[i].close()

@@ -29,7 +29,7 @@ func pair(w *world) (g *gatewayRun, both []contender, stop func(), err error) {
 		return nil, nil, nil, err
 	}
 	at.Header = g.at.Header // the very same request
-	return g, []contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}}, stop, nil
+	return g, []contender{{name: "gateway", p: g.process, at: g.at}, {name: "bare proxy", p: bare, at: at}}, stop, nil
 }
 
 // asks returns contenders that are asked for so many bytes.
@@ -54,18 +54,17 @@ func requests(_ context.Context, w *world, p pace, r *report) error {
 		return err
 	}
 	defer stop()
-	others, missing, err := w.peers()
-	r.Missing = missing
+	var others []contender
+	others, r.Missing = w.peers()
 	defer func() {
 		for _, o := range others {
 			o.p.stop()
 		}
 	}()
-	if err != nil {
-		return err
-	}
 	for i := range others {
-		others[i].at.Header = g.at.Header
+		if others[i].at.Header == nil { // it asks nobody who they are, and gets the very same request
+			others[i].at.Header = g.at.Header
+		}
 	}
 	for _, size := range []struct {
 		name  string
@@ -158,7 +157,7 @@ func features(_ context.Context, w *world, p pace, r *report) error {
 		}
 		bare := both[1]
 		bare.at.Header = g.at.Header
-		all := asks([]contender{{"gateway", g.process, g.at}, bare}, 1<<10, false)
+		all := asks([]contender{{name: "gateway", p: g.process, at: g.at}, bare}, 1<<10, false)
 		if v.path != "" {
 			all[0].at.Path = v.path + "?size=1024"
 		}
@@ -185,7 +184,7 @@ func scale(ctx context.Context, w *world, p pace, r *report) error {
 			return err
 		}
 		at.Header = g.at.Header
-		c, err := compare(name, asks([]contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}}, 1<<10, false), 32, p.fewer, p.short)
+		c, err := compare(name, asks([]contender{{name: "gateway", p: g.process, at: g.at}, {name: "bare proxy", p: bare, at: at}}, 1<<10, false), 32, p.fewer, p.short)
 		if err != nil {
 			return err
 		}
@@ -276,7 +275,7 @@ func idle(_ context.Context, w *world, p pace, r *report) error {
 		return err
 	}
 	defer bare.stop()
-	for _, c := range []contender{{"gateway", g.process, g.at}, {"bare proxy", bare, at}} {
+	for _, c := range []contender{{name: "gateway", p: g.process, at: g.at}, {name: "bare proxy", p: bare, at: at}} {
 		before, err := c.p.memory()
 		if err != nil {
 			return err

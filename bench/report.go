@@ -9,20 +9,22 @@ import (
 
 // A report is everything that a run found.
 type report struct {
-	Load       string    `json:"load_cores"` // the cores of load and backend
-	Go         string    `json:"go"`
-	Kernel     string    `json:"kernel"`
-	Pinned     bool      `json:"pinned"` // the proxies had a core of their own
-	LoadBefore string    `json:"load_before"`
-	LoadAfter  string    `json:"load_after"`
-	Took       string    `json:"took"`
-	Sections   []section `json:"sections"`
-	Memory     []memory  `json:"memory"`
-	Idle       []idling  `json:"idle"`
-	Start      []started `json:"start"`
-	Sizes      []size    `json:"sizes"`
-	Missing    []string  `json:"missing"` // other proxies that were not there
-	Notes      []string  `json:"notes"`
+	Load       string        `json:"load_cores"` // the cores of load and backend
+	Go         string        `json:"go"`
+	Kernel     string        `json:"kernel"`
+	Pinned     bool          `json:"pinned"` // the proxies had a core of their own
+	LoadBefore string        `json:"load_before"`
+	LoadAfter  string        `json:"load_after"`
+	Took       string        `json:"took"`
+	Sections   []section     `json:"sections"`
+	Memory     []memory      `json:"memory"`
+	Idle       []idling      `json:"idle"`
+	Sockets    []parked      `json:"websockets"`
+	Shift      []shiftChange `json:"change_of_shifts"`
+	Start      []started     `json:"start"`
+	Sizes      []size        `json:"sizes"`
+	Missing    []string      `json:"missing"` // other proxies that were not there
+	Notes      []string      `json:"notes"`
 }
 
 type section struct {
@@ -104,6 +106,13 @@ func (r *report) print(w io.Writer) {
 	}
 	for _, i := range r.Idle {
 		fmt.Fprintf(t, "\nidle\t%s, %d connections\t%.1f KiB each, a handshake %.0f us", i.Name, i.Connections, i.Bytes/1024, i.Handshake)
+	}
+	for _, s := range r.Sockets {
+		fmt.Fprintf(t, "\nWebSockets\t%s, %d open\t%.1f KiB each, %.0f MiB in all", s.Name, s.Open, s.Bytes/1024, s.MiB)
+	}
+	for _, s := range r.Shift {
+		fmt.Fprintf(t, "\nchange of shifts\t%d people, %.1f a second, %d requests each\t%s ms until they are in, p99 %.0f; %.1f ms CPU each, %.2f of a core; %d failed",
+			s.People, s.PerSec, s.Requests, s.SignIn.text("%.0f"), s.SignIn99, s.CPU, s.Busy, s.Failed)
 	}
 	for _, s := range r.Start {
 		fmt.Fprintf(t, "\nstart\t%d sessions\tready after %.2f s", s.Sessions, s.Seconds)

@@ -193,7 +193,7 @@ func BenchmarkBareReverseProxy(b *testing.B) {
 func drive(b *testing.B, at *target, http2 bool) {
 	to := *at
 	to.HTTP2 = http2
-	c, err := gather(&to, 32)
+	c, err := gather([]target{to}, 32)
 	if err != nil {
 		b.Fatal(err)
 	}

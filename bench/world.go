@@ -211,22 +211,26 @@ func (w *world) target(port string) target {
 
 // signIn goes through the whole sign-in as a browser does and keeps its cookie
 // for the load.
-func (g *gatewayRun) signIn() error {
+func (g *gatewayRun) signIn() error { return g.at.signIn("__Host-anteroom") }
+
+// signIn goes through a sign-in as a browser does, and keeps the cookies whose
+// names begin with prefix for the load.
+func (t *target) signIn(prefix string) error {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return err
 	}
 	transport := &http.Transport{
-		TLSClientConfig: g.at.TLS,
+		TLSClientConfig: t.TLS,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if host, _, _ := net.SplitHostPort(address); net.ParseIP(host) == nil {
-				address = g.at.Address
+				address = t.Address
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
 	}
 	defer transport.CloseIdleConnections()
-	address := "https://" + g.at.authority() + "/?size=1"
+	address := "https://" + t.authority() + "/?size=1"
 	c := &http.Client{Transport: transport, Jar: jar, Timeout: 20 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		navigation(r.Header)
 		return nil
@@ -242,16 +246,20 @@ func (g *gatewayRun) signIn() error {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK || resp.Request.URL.Hostname() != "ehr.test" {
+	if resp.StatusCode != http.StatusOK || resp.Request.URL.Hostname() != t.Host {
 		return fmt.Errorf("sign in: it ends with %s at %s\n%s", resp.Status, resp.Request.URL, body)
 	}
-	for _, k := range jar.Cookies(&url.URL{Scheme: "https", Host: "ehr.test", Path: "/"}) {
-		if k.Name == "__Host-anteroom" {
-			g.at.Header = append(g.at.Header, "cookie", k.Name+"="+k.Value)
-			return nil
+	var cookies []string
+	for _, k := range jar.Cookies(&url.URL{Scheme: "https", Host: t.Host, Path: "/"}) {
+		if strings.HasPrefix(k.Name, prefix) {
+			cookies = append(cookies, k.Name+"="+k.Value)
 		}
 	}
-	return errors.New("sign in: no cookie")
+	if len(cookies) == 0 {
+		return errors.New("sign in: no cookie")
+	}
+	t.Header = append(t.Header, "cookie", strings.Join(cookies, "; "))
+	return nil
 }
 
 func navigation(h http.Header) {
