@@ -24,14 +24,17 @@ var layers = map[string][]string{
 
 	"store/certs": {"store"},
 
-	"audit":      {"access"},
-	"audit/fhir": {"access", "audit"},
-	"authn":      {"access"},
-	"inject":     {"access"},
-	"pages":      {"access"},
-	"posture":    {"access"},
-	"routes":     {"access"},
-	"telemetry":  {"access"},
+	"audit":        {"access"},
+	"audit/feed":   {"audit"},
+	"audit/fhir":   {"access", "audit"},
+	"audit/otlp":   {"access", "audit"},
+	"audit/syslog": {"audit", "audit/fhir"},
+	"authn":        {"access"},
+	"inject":       {"access"},
+	"pages":        {"access"},
+	"posture":      {"access"},
+	"routes":       {"access"},
+	"telemetry":    {"access"},
 
 	"config":  {"access", "routes"},
 	"held":    {"access", "store"},
@@ -44,7 +47,7 @@ var layers = map[string][]string{
 	"release/parts": {},
 
 	"cmd/gateway": {
-		"access", "audit", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
+		"access", "audit", "audit/feed", "audit/fhir", "audit/otlp", "audit/syslog", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "store/certs", "telemetry",
 	},
 	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "routes"},

@@ -33,6 +33,7 @@ type Options struct {
 	CheckpointEvery int           // records from one checkpoint to the next; 0: 10,000
 	CheckpointAfter time.Duration // age of a checkpoint at which the next record brings another; 0: an hour
 	Retain          time.Duration // age at which a whole segment is deleted; 0: never
+	Needed          func() string // name of the oldest segment that somebody has still to read, which is kept; nil, or "": none
 
 	open func(path string, flag int) (file, error)
 }

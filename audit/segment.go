@@ -116,6 +116,13 @@ func parseSegmentName(name string) (segmentName, bool) {
 	return s, s.String() == name // one spelling each
 }
 
+// SegmentBefore reports whether the segment called a was written before b.
+func SegmentBefore(a, b string) bool {
+	x, _ := parseSegmentName(a)
+	y, _ := parseSegmentName(b)
+	return before(x, y)
+}
+
 // segments returns the segments of dir, oldest first.
 func segments(dir string) ([]segmentName, error) {
 	entries, err := os.ReadDir(dir)

@@ -132,6 +132,10 @@ func (w *writer) retain(all []segmentName, now time.Time) []segmentName {
 	if o.Retain <= 0 {
 		return all
 	}
+	needed, waits := segmentName{}, false
+	if o.Needed != nil {
+		needed, waits = parseSegmentName(o.Needed())
+	}
 	deleted := 0
 	for len(all) > 0 {
 		day, err := time.Parse(time.DateOnly, all[0].day)
@@ -139,6 +143,14 @@ func (w *writer) retain(all []segmentName, now time.Time) []segmentName {
 			break
 		}
 		name := all[0].String()
+		if waits && !before(all[0], needed) {
+			o.Log.Error("an audit segment is older than it must be kept, but a feed has not sent it: it stays", "segment", name)
+			break
+		}
+		if Held(o.Dir) {
+			o.Log.Warn("an audit segment is older than it must be kept, but the trail is on hold: it stays", "segment", name)
+			break
+		}
 		aside, _ := filepath.Glob(filepath.Join(o.Dir, name+".torn-*"))
 		// The index last: the indexer looks for the segment once it has made one.
 		for _, path := range append(aside, filepath.Join(o.Dir, name), filepath.Join(o.Dir, name+indexExt)) {

@@ -115,8 +115,25 @@ type Sender struct {
 
 // An Audit says what holds when a record cannot be written.
 type Audit struct {
-	Retain time.Duration // how long records are kept
-	Deny   bool          // what cannot be recorded is not forwarded; a route may say otherwise
+	Retain        time.Duration // how long records are kept
+	Deny          bool          // what cannot be recorded is not forwarded; a route may say otherwise
+	PatientSystem string        // URI; "" says none
+	Feeds         []Feed
+	CopyDir       string // "": no copies
+}
+
+// A Feed is another system that gets every record.
+type Feed struct {
+	Name   string
+	Type   string // "syslog" or "otlp"
+	Oldest bool   // a new feed begins with the oldest record that is kept
+
+	Address string // syslog
+	CAFile  string // "" trusts the system's roots
+	Pair    Pair   // syslog; zero shows no certificate
+	Format  string // syslog: "dicom" or "ndjson"
+	URL     string // otlp
+	Whole   bool   // otlp
 }
 
 // Limits bound what clients may take. Every one is set.
@@ -253,7 +270,7 @@ func (d *decoder) config(f *file) *Config {
 	}
 	c.Sessions = d.sessions(f.Sessions)
 	c.Posture = d.posture(&f.Posture, &f.Gateway)
-	c.Audit = Audit{Retain: f.Audit.Retain.V, Deny: f.Audit.OnFailure.V != failAlarm}
+	c.Audit = d.audit(&f.Audit)
 	c.Limits = d.limits(&f.Limits)
 	c.Telemetry.Sample = f.Telemetry.Sample.V
 	if u := f.Telemetry.OTLP.V; u != nil {

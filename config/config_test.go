@@ -55,7 +55,7 @@ var made = sync.OnceValue(func() map[string][]byte {
 	return map[string][]byte{
 		"/etc/anteroom/gate.pem": cert, "/etc/anteroom/gate.key": key,
 		"/etc/anteroom/old.pem": old, "/etc/anteroom/old.key": oldKey,
-		"/etc/anteroom/rx-ca.pem": ca, "/etc/anteroom/acme-root.pem": ca,
+		"/etc/anteroom/rx-ca.pem": ca, "/etc/anteroom/siem-ca.pem": ca, "/etc/anteroom/acme-root.pem": ca,
 		"/etc/anteroom/mdm-ca.pem": mdm, "/etc/anteroom/old-mdm-ca.pem": oldMDM,
 		"/etc/anteroom/empty.pem": {}, "/etc/anteroom/mdm-with-key.pem": append(mdm, mdmKey...),
 		"/etc/anteroom/mdm-torn.pem": mdm[:len(mdm)/2],

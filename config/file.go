@@ -58,12 +58,6 @@ type (
 		Max       span `yaml:"max" default:"13h" min:"1s" max:"24h" doc:"age at which a session ends whatever its person does; longer than end_after"`
 	}
 
-	auditKeys struct {
-		place
-		Retain    span           `yaml:"retain" default:"6y" min:"1d" max:"100y" doc:"how long records are kept; then whole days of them are deleted"`
-		OnFailure word[failures] `yaml:"on_failure" default:"deny" doc:"deny: what cannot be recorded is not forwarded; alarm: it is forwarded and counted; a route may say its own"`
-	}
-
 	telemetryKeys struct {
 		place
 		OTLP   collector `yaml:"otlp" doc:"an OpenTelemetry collector: http(s):// for OTLP over HTTP, grpc:// or grpcs:// for OTLP over gRPC; none unless said"`

@@ -169,7 +169,18 @@ func TestExample(t *testing.T) {
 	if _, line, column := first.Position(); line == 0 || column != 9 {
 		t.Errorf("first test stands at %d:%d", line, column)
 	}
-	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/mdm-ca.pem", "/etc/anteroom/rx-ca.pem"}
+	wantAudit := config.Audit{
+		Retain: 6 * 365 * 24 * time.Hour, Deny: true, PatientSystem: "urn:oid:2.16.578.1.12.4.1.4.1", CopyDir: "/mnt/witness/anteroom",
+		Feeds: []config.Feed{
+			{Name: "siem", Type: "syslog", Oldest: true, Address: "siem.hospital.example:6514", CAFile: "/etc/anteroom/siem-ca.pem",
+				Pair: config.Pair{CertFile: "/etc/anteroom/gate.pem", KeyFile: "/etc/anteroom/gate.key"}, Format: "dicom"},
+			{Name: "collector", Type: "otlp", URL: "http://127.0.0.1:4318"},
+		},
+	}
+	if diff := cmp.Diff(wantAudit, c.Audit); diff != "" {
+		t.Errorf("audit (-want +got):\n%s", diff)
+	}
+	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/mdm-ca.pem", "/etc/anteroom/siem-ca.pem", "/etc/anteroom/rx-ca.pem"}
 	if diff := cmp.Diff(wantFiles, c.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

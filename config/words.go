@@ -69,6 +69,9 @@ type (
 	verdicts       struct{}
 	failures       struct{}
 	purposes       struct{}
+	feedTypes      struct{}
+	feedFormats    struct{}
+	begins         struct{}
 )
 
 func (tlsVersions) kind() string    { return "TLS version" }
@@ -151,6 +154,21 @@ func (purposes) kind() string { return "purpose of use" }
 func (purposes) words() []string {
 	return []string{"TREAT", "ETREAT", "CAREMGT", "HOPERAT", "HPAYMT", "HSYSADMIN", "HRESCH", "PATRQT", "PUBHLTH"}
 }
+
+func (feedTypes) kind() string    { return "type of feed" }
+func (feedTypes) words() []string { return []string{feedSyslog, feedOTLP} }
+
+func (feedFormats) kind() string    { return "format" }
+func (feedFormats) words() []string { return []string{"dicom", "ndjson"} }
+
+func (begins) kind() string    { return "beginning" }
+func (begins) words() []string { return []string{"now", beginOldest} }
+
+const (
+	feedSyslog  = "syslog"
+	feedOTLP    = "otlp"
+	beginOldest = "oldest"
+)
 
 const (
 	failDeny  = "deny"

@@ -29,6 +29,11 @@ type Metrics struct {
 	streams    prometheus.Gauge
 	auditFails prometheus.Counter
 	dropped    prometheus.Counter
+	feedUp     *prometheus.GaugeVec
+	feedWaits  *prometheus.GaugeVec
+	feedLag    *prometheus.GaugeVec
+	feedSent   *prometheus.CounterVec
+	feedMissed *prometheus.CounterVec
 	security   *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 	limited    *prometheus.CounterVec
@@ -77,11 +82,22 @@ func newMetrics(lost func() int64) *Metrics {
 			Help: "1 when the provider answered last time, else 0."}, []string{"provider"}),
 		notIssued: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_certificate_failures_total",
 			Help: "Certificates that the ACME authority was asked for and did not issue, by host."}, []string{"host"}),
+		feedUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_audit_feed_up",
+			Help: "1 when records of the trail reached the feed last time, else 0."}, []string{"feed"}),
+		feedWaits: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_audit_feed_waiting_records",
+			Help: "Records of the trail that the feed has still to send."}, []string{"feed"}),
+		feedLag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "anteroom_audit_feed_lag_seconds",
+			Help: "Age of the oldest record that a failing feed has still to send; 0 while it sends."}, []string{"feed"}),
+		feedSent: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_audit_feed_sent_total",
+			Help: "Records of the trail that were sent, again ones too."}, []string{"feed"}),
+		feedMissed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "anteroom_audit_feed_missed_total",
+			Help: "Records of the trail that were gone before the feed could send them."}, []string{"feed"}),
 		expiries: expiries{at: map[string]time.Time{}},
 	}
 	m.reloadOK.Set(1)
 	m.registry.MustRegister(m.requests, m.latency, m.backend, m.observed, m.reloadOK, m.reloads, m.streams, m.auditFails,
 		m.dropped, m.security, m.refused, m.limited, m.signIns, m.providers, m.notIssued, &m.expiries,
+		m.feedUp, m.feedWaits, m.feedLag, m.feedSent, m.feedMissed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
@@ -149,6 +165,24 @@ func (m *Metrics) SignedIn(outcome access.Reason) { m.signIns.WithLabelValues(st
 
 // ProviderGone forgets the provider of this name.
 func (m *Metrics) ProviderGone(name string) { m.providers.DeleteLabelValues(name) }
+
+// FeedState says whether records of the trail reach the feed of this name, how
+// many wait, and how old the first of them is.
+func (m *Metrics) FeedState(feed string, up bool, waiting uint64, lag time.Duration) {
+	m.feedUp.WithLabelValues(feed).Set(zeroOne(up))
+	m.feedWaits.WithLabelValues(feed).Set(float64(waiting))
+	m.feedLag.WithLabelValues(feed).Set(max(0, lag.Seconds()))
+}
+
+// FeedSent counts records that the feed sent.
+func (m *Metrics) FeedSent(feed string, records int) {
+	m.feedSent.WithLabelValues(feed).Add(float64(records))
+}
+
+// FeedMissed counts records that were gone before the feed could send them.
+func (m *Metrics) FeedMissed(feed string, records uint64) {
+	m.feedMissed.WithLabelValues(feed).Add(float64(records))
+}
 
 // ProviderUp says whether the provider of this name answered last time.
 func (m *Metrics) ProviderUp(name string, up bool) {

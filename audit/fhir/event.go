@@ -122,7 +122,7 @@ func outcome(j Joined) (string, string) {
 	case r.Verdict != "" && r.Verdict != access.Allow.String():
 		return minor, clean(r.Verdict + ": " + string(r.Reason))
 	case status == 0:
-		return "", "let through; its end is not recorded"
+		return "", "let through; how it ended is not in this event"
 	case status >= 500:
 		return serious, "answered " + strconv.Itoa(status)
 	case status >= 400:

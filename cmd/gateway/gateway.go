@@ -64,6 +64,7 @@ type running struct {
 	store     *store.Store
 	sessions  *session.Keeper
 	journal   *audit.Journal
+	fan       *fan
 	telemetry *telemetry.Telemetry
 	proxy     *proxy.Gateway
 	server    *listen.Server
@@ -142,9 +143,22 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 		}
 		return nil
 	})
-	if g.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "audit"), Key: auditKey(root), Retain: c.Audit.Retain, Log: g.log}); err != nil {
+	if g.fan, err = g.feeds(dir, version); err != nil {
 		return err
 	}
+	every := time.Duration(0)
+	if c.Audit.CopyDir != "" {
+		every = time.Minute // what was written since the last checkpoint is in no copy
+	}
+	if g.journal, err = audit.Open(audit.Options{
+		Dir: filepath.Join(dir, "audit"), Key: auditKey(root), Retain: c.Audit.Retain, Needed: g.fan.needed, CheckpointAfter: every, Log: g.log,
+	}); err != nil {
+		return err
+	}
+	feeding, stopFeeds := context.WithCancel(context.WithoutCancel(ctx))
+	fed := make(chan struct{})
+	go func() { defer close(fed); g.fan.run(feeding) }()
+	closing(func() error { stopFeeds(); <-fed; return nil }) // after the journal, so that its end is sent too
 	closing(g.journal.Close)
 	if g.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(dir, "store"), Key: root.Derive("store", 32), Log: g.log}); err != nil {
 		return err

@@ -139,6 +139,7 @@ func (g *running) adopt(next *Loaded) error {
 		{"tls", !reflect.DeepEqual(old.Config.TLS, next.Config.TLS)},
 		{"posture.sources.listen", !slices.Equal(senderListeners(old.Config), senderListeners(next.Config))},
 		{"audit.retain", old.Config.Audit.Retain != next.Config.Audit.Retain},
+		{"audit (feeds, copy and patient_system)", !sameFeeds(old.Config.Audit, next.Config.Audit)},
 		{"limits (of connections, and held requests)", fixedLimits(old.Config.Limits) != fixedLimits(next.Config.Limits)},
 		{"telemetry", old.Config.Telemetry != next.Config.Telemetry},
 	} {
