@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -183,6 +184,7 @@ func (s *stories) watch(application string, next http.Handler) http.Handler {
 // record notes a line of the audit trail. Those that belong to no request are
 // not shown.
 func (s *stories) record(text []byte) {
+	text = pathSession.ReplaceAll(text, []byte("$1…"))
 	l := line{Text: text}
 	if err := json.Unmarshal(text, &l); err != nil {
 		return
@@ -266,13 +268,17 @@ func (s *stories) look() (changes <-chan string, stop func()) {
 	}
 }
 
+// pathSession finds the name of scheduling's session, which it writes into paths.
+var pathSession = regexp.MustCompile(`(;jsessionid=)\w+`)
+
 // shownPath returns the path of r, and whether there was a query: what stands
 // in one may open something, as a one-time code does.
 func shownPath(r *http.Request) string {
+	path := pathSession.ReplaceAllString(r.URL.EscapedPath(), "$1…")
 	if r.URL.RawQuery != "" {
-		return r.URL.EscapedPath() + "?…"
+		path += "?…"
 	}
-	return r.URL.EscapedPath()
+	return path
 }
 
 // withoutSecrets returns a copy of h without what opens something.
