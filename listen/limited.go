@@ -1,11 +1,14 @@
 package listen
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,18 +19,27 @@ type limited struct {
 	limits Limits
 	hooks  Hooks
 
+	stopped atomic.Bool
+
 	mu    sync.Mutex
 	all   int
+	open  map[*conn]struct{}
 	peers map[netip.Prefix]int // IPv4 addresses and IPv6 /64, which one client has
 }
 
 func newLimited(l net.Listener, limits Limits, hooks Hooks) *limited {
-	return &limited{Listener: l, limits: limits, hooks: hooks, peers: make(map[netip.Prefix]int)}
+	return &limited{Listener: l, limits: limits, hooks: hooks, open: make(map[*conn]struct{}), peers: make(map[netip.Prefix]int)}
 }
 
 func (l *limited) Accept() (net.Conn, error) {
 	for {
+		if l.stopped.Load() {
+			return nil, errStopped
+		}
 		c, err := l.Listener.Accept()
+		if l.stopped.Load() && err != nil {
+			return nil, errStopped
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -37,8 +49,24 @@ func (l *limited) Accept() (net.Conn, error) {
 			l.refused(why, peer.Addr())
 			continue
 		}
-		return &conn{Conn: c, stall: l.limits.Stall, stalled: l.hooks.Stalled, left: sync.OnceFunc(func() { l.leave(peer) })}, nil
+		counted := &conn{Conn: c, stall: l.limits.Stall, stalled: l.hooks.Stalled}
+		counted.left = sync.OnceFunc(func() { l.leave(counted, peer) })
+		l.note(counted)
+		return counted, nil
 	}
+}
+
+// errStopped ends a server's taking of connections.
+var errStopped = errors.New("takes no more connections")
+
+// stop ends Accept, also one that waits. A socket that somebody else holds too
+// stays open, and those in its queue wait for the next who accepts.
+func (l *limited) stop() {
+	l.stopped.Store(true)
+	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok && d.SetDeadline(time.Unix(1, 0)) == nil {
+		return
+	}
+	l.Close()
 }
 
 func (l *limited) refused(why string, from netip.Addr) {
@@ -90,9 +118,38 @@ func (l *limited) unlimited(addr netip.Addr) bool {
 	return false
 }
 
-func (l *limited) leave(peer netip.Prefix) {
+func (l *limited) note(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.open[c] = struct{}{}
+}
+
+// busy reports whether a connection is open that is neither idle nor upgraded.
+func (l *limited) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if s := http.ConnState(c.state.Load()); s == http.StateNew || s == http.StateActive {
+			return true
+		}
+	}
+	return false
+}
+
+// noteState is what servers tell the state of connections to.
+func noteState(c net.Conn, s http.ConnState) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if c, ok := c.(*conn); ok {
+		c.state.Store(int32(s))
+	}
+}
+
+func (l *limited) leave(c *conn, peer netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
 	l.all--
 	if l.peers[peer]--; l.peers[peer] == 0 {
 		delete(l.peers, peer)
@@ -106,6 +163,7 @@ type conn struct {
 	stall   time.Duration
 	stalled func() // may be nil
 	left    func()
+	state   atomic.Int32 // an http.ConnState
 
 	ended    sync.Once // told of
 	mu       sync.Mutex

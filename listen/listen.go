@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,6 +24,11 @@ type Config struct {
 	AdminAddr    string // plain HTTP; "" closes it
 
 	Listener, RedirectListener, AdminListener net.Listener
+
+	// Inherited are sockets that outlive this process, from whoever supervises
+	// it: each takes the place of the address that it is bound to. One that no
+	// address names is a mistake, since nobody would answer on it.
+	Inherited []net.Listener
 
 	Handler http.Handler
 	Mutual  []Mutual // further TLS listeners, for clients that show a certificate
@@ -99,6 +105,7 @@ type Server struct {
 	mutual                []*endpoint
 	ready                 chan struct{}
 	closing               sync.Once
+	inherited             []net.Listener // that no address has named yet
 }
 
 // An endpoint is one listener and what answers on it; nil when it is closed.
@@ -106,6 +113,7 @@ type endpoint struct {
 	listener net.Listener
 	server   *http.Server
 	tls      bool
+	served   chan struct{} // closed when it takes no more connections; nil before it does
 }
 
 // New loads the certificates and opens the listeners. Connections wait in the
@@ -129,7 +137,7 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, certs: certs, ready: make(chan struct{})}
+	s := &Server{c: c, certs: certs, ready: make(chan struct{}), inherited: slices.Clone(c.Inherited)}
 	if err := s.open(version); err != nil {
 		s.Close()
 		return nil, err
@@ -149,19 +157,19 @@ func minVersion(word string) (uint16, error) {
 
 func (s *Server) open(version uint16) error {
 	c, log := s.c, &serverLog{log: s.c.Log, refused: s.refused}
-	l, err := open(c.Listener, c.Addr)
+	l, err := s.listener(c.Listener, c.Addr)
 	if err != nil {
 		return err
 	}
 	if l == nil {
 		return errors.New("no address to listen on")
 	}
-	s.main = &endpoint{newLimited(l, c.Limits, c.Hooks), s.secure(c.Handler, tlsConfig(version, s.certs.get), log), true}
+	s.main = &endpoint{newLimited(l, c.Limits, c.Hooks), s.secure(c.Handler, tlsConfig(version, s.certs.get), log), true, nil}
 	if err := s.openMutual(version, log); err != nil {
 		return err
 	}
 
-	if l, err = open(c.RedirectListener, c.RedirectAddr); err != nil {
+	if l, err = s.listener(c.RedirectListener, c.RedirectAddr); err != nil {
 		return err
 	}
 	if l != nil {
@@ -169,7 +177,7 @@ func (s *Server) open(version uint16) error {
 		if s.certs.acme != nil {
 			handler = s.certs.acme.answer(handler)
 		}
-		s.redirect = &endpoint{newLimited(l, c.Limits, c.Hooks), plain(handler, log), false}
+		s.redirect = &endpoint{newLimited(l, c.Limits, c.Hooks), plain(handler, log), false, nil}
 	}
 	if s.certs.acme != nil {
 		server := s.main.server
@@ -182,14 +190,14 @@ func (s *Server) open(version uint16) error {
 			return err
 		}
 	}
-	if l, err = open(c.AdminListener, c.AdminAddr); err != nil {
+	if l, err = s.listener(c.AdminListener, c.AdminAddr); err != nil {
 		return err
 	}
 	if l != nil {
-		s.admin = &endpoint{l, plain(guard(c.Admin, c.AdminAddr, c.AdminHosts), log), false}
+		s.admin = &endpoint{l, plain(guard(c.Admin, c.AdminAddr, c.AdminHosts), log), false, nil}
 		s.admin.server.WriteTimeout = time.Minute // a profile or a large scrape may take a while
 	}
-	return nil
+	return s.allTaken()
 }
 
 // secure returns a server of requests over TLS.
@@ -202,6 +210,7 @@ func (s *Server) secure(h http.Handler, with *tls.Config, log *serverLog) *http.
 		IdleTimeout:       c.Limits.Idle,
 		MaxHeaderBytes:    2 * c.Limits.HeaderBytes,
 		ErrorLog:          log.logger(),
+		ConnState:         noteState,
 		Protocols:         protocols(true),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: c.Limits.Streams,
@@ -223,6 +232,7 @@ func plain(h http.Handler, log *serverLog) *http.Server {
 		IdleTimeout:                  30 * time.Second,
 		MaxHeaderBytes:               16 << 10,
 		ErrorLog:                     log.logger(),
+		ConnState:                    noteState,
 		Protocols:                    protocols(false),
 		DisableGeneralOptionsHandler: true,
 	}
@@ -234,21 +244,6 @@ func protocols(http2 bool) *http.Protocols {
 	p.SetHTTP1(true)
 	p.SetHTTP2(http2)
 	return &p
-}
-
-// open returns l, or else a listener on addr; nil when there is neither.
-func open(l net.Listener, addr string) (net.Listener, error) {
-	if l != nil || addr == "" {
-		return l, nil
-	}
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4,
-	}}
-	l, err := config.Listen(context.Background(), "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("open listener: %w", err)
-	}
-	return l, nil
 }
 
 func (s *Server) refused(why string) {
@@ -309,6 +304,9 @@ func (s *Server) Close() {
 		for _, e := range s.endpoints() {
 			e.server.Close()
 			e.listener.Close() // of a server that never served, too
+		}
+		for _, l := range s.inherited {
+			l.Close()
 		}
 		s.certs.close()
 	})

@@ -30,12 +30,12 @@ type Mutual struct {
 
 func (s *Server) openMutual(version uint16, log *serverLog) error {
 	for _, m := range s.c.Mutual {
-		l, err := open(m.Listener, m.Addr)
+		l, err := s.listener(m.Listener, m.Addr)
 		if err != nil {
 			return err
 		}
 		with := mutualTLS(tlsConfig(version, s.certs.get), m)
-		s.mutual = append(s.mutual, &endpoint{newLimited(l, s.c.Limits, s.c.Hooks), s.secure(m.Handler, with, log), true})
+		s.mutual = append(s.mutual, &endpoint{newLimited(l, s.c.Limits, s.c.Hooks), s.secure(m.Handler, with, log), true, nil})
 	}
 	return nil
 }

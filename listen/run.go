@@ -24,8 +24,10 @@ func (s *Server) Run(ctx context.Context) error {
 	all := s.endpoints()
 	broken := make(chan error, len(all))
 	for _, e := range all {
+		e.served = make(chan struct{})
 		go func() {
-			if err := e.serve(); !errors.Is(err, http.ErrServerClosed) {
+			defer close(e.served)
+			if err := e.serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, errStopped) {
 				broken <- fmt.Errorf("accept connections on %s: %w", e.listener.Addr(), err)
 			}
 		}()
@@ -58,17 +60,47 @@ func (s *Server) drain() error {
 		all.Go(func() { s.c.Hooks.CloseStreams(ctx) })
 	}
 	if s.redirect != nil {
-		all.Go(func() { _ = s.redirect.server.Shutdown(ctx) }) // its answers take no time
+		all.Go(func() { _ = s.redirect.shutdown(ctx) }) // its answers take no time
 	}
 	ends := make([]error, len(s.mutual))
 	for i, e := range s.mutual {
-		all.Go(func() { ends[i] = e.server.Shutdown(ctx) })
+		all.Go(func() { ends[i] = e.shutdown(ctx) })
 	}
-	err := s.main.server.Shutdown(ctx)
+	err := s.main.shutdown(ctx)
 	all.Wait()
 	err = errors.Join(append(ends, err)...)
 	if err != nil {
 		return fmt.Errorf("wait %v for requests to end: %w", s.c.Drain, err)
 	}
 	return nil
+}
+
+const (
+	// lastWord is how long the drain waits for connections to answer and close
+	// by themselves. Browsers open some that they never use.
+	lastWord = 2 * time.Second
+	lookAt   = 3 * time.Millisecond // how often it looks
+)
+
+// shutdown takes no more connections and lets those there end, in three steps:
+// net/http waits for no connection that it is just taking, and closes without a
+// word whatever sends its first request while it shuts down.
+func (e *endpoint) shutdown(ctx context.Context) error {
+	if l, ok := e.listener.(*limited); ok {
+		l.stop()
+		select {
+		case <-e.served:
+		case <-ctx.Done():
+		}
+		e.server.SetKeepAlivesEnabled(false)
+		ctx, cancel := context.WithTimeout(ctx, lastWord)
+		defer cancel()
+		for l.busy() && ctx.Err() == nil {
+			select {
+			case <-time.After(lookAt):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return e.server.Shutdown(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/anteroom/anteroom/cmd/gateway"
@@ -50,7 +51,13 @@ more, requests under way for up to 30.`,
 		if *grace == 0 {
 			*grace = -1
 		}
-		return gateway.Run(cmd.Context(), gateway.Options{ConfigFile: *file, Version: v, Log: log, Grace: *grace, Ready: func(a gateway.Addresses) {
+		sockets, err := inherited()
+		if err != nil {
+			return err
+		}
+		defer tellStopping(cmd.Context(), log)()
+		return gateway.Run(cmd.Context(), gateway.Options{ConfigFile: *file, Version: v, Log: log, Grace: *grace, Inherited: sockets, Ready: func(a gateway.Addresses) {
+			tell(log, daemon.SdNotifyReady)
 			log.Info("serving", "tls", a.TLS, "redirect", a.Redirect, "admin", a.Admin, "senders", a.Senders, "version", v)
 		}})
 	}

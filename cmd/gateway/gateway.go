@@ -43,6 +43,9 @@ type Options struct {
 
 	// Listener, when set, takes the place of gateway.listen.
 	Listener net.Listener
+	// Inherited are sockets that were open before, each for the address of the
+	// configuration that it is bound to.
+	Inherited []net.Listener
 }
 
 // Addresses are where a gateway listens, with the ports it was given.

@@ -33,7 +33,7 @@ func (g *running) listen(ctx context.Context, o Options) error {
 		return err
 	}
 	server, err := listen.New(listen.Config{
-		Addr: c.Gateway.Listen, RedirectAddr: c.Gateway.RedirectListen, AdminAddr: c.Gateway.AdminListen, Listener: o.Listener,
+		Addr: c.Gateway.Listen, RedirectAddr: c.Gateway.RedirectListen, AdminAddr: c.Gateway.AdminListen, Listener: o.Listener, Inherited: o.Inherited,
 		Handler: g.proxy, Mutual: g.mutual(), Admin: g.admin(), HeadersTooLarge: http.HandlerFunc(g.proxy.HeadersTooLarge),
 		Certificates: pairs, SelfSigned: c.TLS.SelfSigned, ACME: authority, DataDir: c.Gateway.DataDir,
 		Hosts: l.hosts(), MinVersion: c.TLS.MinVersion, ExternalPort: c.Gateway.URL.Port(),

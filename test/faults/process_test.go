@@ -35,6 +35,7 @@ type process struct {
 	runs  int
 	alone bool // its provider is not there
 
+	socket *os.File // handed to each process as a supervisor does; nil: it opens its own
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
 	ended  error         // of cmd; read after exited
@@ -47,6 +48,7 @@ type setup struct {
 	env      []string
 	provider *anteroomtest.Provider
 	backend  string            // its URL; "" makes a recording one
+	socket   bool              // the listening socket is the supervisor's, and outlives the process
 	before   func(g *process)  // called with everything in place but the gateway
 	files    map[string][]byte // beside the configuration
 }
@@ -68,6 +70,17 @@ func start(t testing.TB, s setup) *process {
 	}
 	g.Port = freePort(t)
 	g.Address, g.admin = "127.0.0.1:"+g.Port, "127.0.0.1:"+freePort(t)
+	if s.socket {
+		l, err := net.Listen("tcp", g.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.socket, err = l.(*net.TCPListener).File(); err != nil {
+			t.Fatal(err)
+		}
+		l.Close() // the file is a socket of its own
+		t.Cleanup(func() { g.socket.Close() })
+	}
 	g.text = strings.NewReplacer("admin_listen: 127.0.0.1:0", "admin_listen: "+g.admin, "listen: 127.0.0.1:0", "listen: "+g.Address).Replace(g.text)
 	g.text = limits.ReplaceAllLiteralString(g.text, loads)
 	if s.edit != nil {
@@ -157,6 +170,10 @@ func (g *process) begin() {
 		args = append(args, "--grace", "0s")
 	}
 	cmd := exec.Command(program(g.t), args...)
+	if g.socket != nil { // sd_listen_fds(3): the number of the process is only known in it
+		cmd = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, program(g.t)}, args...)...)
+		cmd.ExtraFiles = []*os.File{g.socket}
+	}
 	cmd.Stdout, cmd.Stderr = g.log, g.log
 	cmd.Env = append(os.Environ(), g.env...)
 	if err := cmd.Start(); err != nil {

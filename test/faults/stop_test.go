@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,5 +96,40 @@ func TestR3Stop(t *testing.T) {
 	e.within(unready, 500*time.Millisecond, "to be unready took")
 	e.must(codes[websocket.StatusGoingAway] == 20, "WebSockets were told %v", codes)
 	e.must(quantile(closed, 1)-quantile(closed, 0) > 20*time.Millisecond, "all WebSockets close in the same moment")
-	e.unkept("there is no socket hand-over: between the old process and the next, connections are refused")
+}
+
+// TestR3HandOver replaces the gateway again and again under load, with a
+// listening socket that outlives it as a supervisor's does. Every request has
+// a connection of its own: none may be refused.
+func TestR3HandOver(t *testing.T) {
+	e := begin(t, "R3, socket hand-over")
+	g := start(t, setup{socket: true})
+	g.Backend.Handle(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(20 * time.Millisecond) // so that requests are under way, and not only come and gone
+		fmt.Fprint(w, "done")
+	})
+	cookie := cookieOf(g.signedIn(t), "ehr.test")
+	client := g.client(t, false, 0)
+	client.Transport.(*http.Transport).DisableKeepAlives = true
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	load := make(chan *tally, 1)
+	go func() { load <- atRate(ctx, 40, g.get(t, client, "ehr.test", "/chart", cookie)) }()
+	const replaced = 20
+	var gaps []time.Duration
+	for range replaced {
+		time.Sleep(100 * time.Millisecond)
+		asked := time.Now()
+		if err := g.stop(); err != nil {
+			t.Fatal(err)
+		}
+		g.launch()
+		gaps = append(gaps, time.Since(asked))
+	}
+	time.Sleep(200 * time.Millisecond)
+	cancel()
+	y := <-load
+	e.figure("%d processes, each in the place of the one before, which took %v, %v at worst", replaced, round(quantile(gaps, .5)), round(quantile(gaps, 1)))
+	e.figure("%d of %d requests, each on a new connection, refused or failed", len(y.failed), y.total())
+	e.must(len(y.failed) == 0, "%d requests failed: %s", len(y.failed), y.first())
 }
