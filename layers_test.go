@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"config":  {"access", "routes"},
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
+	"replay":  {"access", "audit", "routes"},
 	"proxy":   {"access", "limit", "pages", "routes"},
 	"signin":  {"access", "authn", "held", "pages", "session", "store"},
 
@@ -50,7 +51,7 @@ var layers = map[string][]string{
 		"access", "audit", "audit/feed", "audit/fhir", "audit/otlp", "audit/syslog", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "store/certs", "telemetry",
 	},
-	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "routes"},
+	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "replay", "routes"},
 	"cmd/anteroom-demo": {"cmd/gateway", "demo"},
 }
 

@@ -44,6 +44,8 @@ type Event struct {
 	Warned    []Failure // let through until their Deadline
 	LastKnown time.Time // when the facts that were judged were stated, in the silence of their source; zero: by this request
 
+	Judged time.Time // of a request that was held: when the age of its sign-in is judged; in access records
+
 	Observed []Observation // rules under observe that would have decided otherwise
 
 	Patient   string

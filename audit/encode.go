@@ -59,6 +59,11 @@ func appendEvent(b []byte, e *access.Event, now time.Time) []byte {
 		b = appendField(b, `,"purpose":`, d.Purpose)
 		b = enclose(b, start, `,"disclosure":`)
 	}
+	if !e.Judged.IsZero() && writable(e.Judged) {
+		b = append(b, `,"judged":"`...)
+		b = e.Judged.UTC().AppendFormat(b, timeLayout)
+		b = append(b, '"')
+	}
 	b = appendObserved(b, e.Observed)
 	return appendField(b, `,"detail":`, e.Detail)
 }

@@ -45,6 +45,7 @@ const (
 	fDisclosure
 	fRecipient
 	fPurpose
+	fJudged
 	fObserved
 	fSeenRule
 	fSeenVerdict
@@ -171,6 +172,8 @@ func recordField(key string) field {
 		return fPurposeOfUse
 	case "disclosure":
 		return fDisclosure
+	case "judged":
+		return fJudged
 	case "observed":
 		return fObserved
 	case "detail":

@@ -156,7 +156,7 @@ func everyKind() []*access.Event {
 		{Kind: access.EventOutcome, Route: "pharmacy", Host: "rx.hospital.example", Method: "POST", Path: "/patients/P-17/orders", Status: 201,
 			Session: nora(), Posture: tablet, Patient: "P-17"},
 		{Kind: access.EventAccess, Verdict: "deny", Reason: access.DeviceFailed("managed"), Route: "pharmacy", Host: "rx.hospital.example",
-			Method: "GET", Path: "/", Session: nora(), Posture: tablet, Failed: []access.Failure{{Check: "managed", Hard: true}, {Check: "fresh_os"}}},
+			Method: "GET", Path: "/", Session: nora(), Posture: tablet, Judged: noon.Add(-time.Minute), Failed: []access.Failure{{Check: "managed", Hard: true}, {Check: "fresh_os"}}},
 		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "results", Host: "lab.hospital.example", Method: "GET", Path: "/feed", Client: "lab-robot"},
 		{Kind: access.EventStepUp, Verdict: "allow", Reason: access.WeakLogin, Route: "pharmacy", Rule: "amend an order", Session: nora(), Posture: tablet},
 		{Kind: access.EventLock, Reason: access.SessionLocked, Session: nora(), Detail: "idle"},

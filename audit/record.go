@@ -40,6 +40,8 @@ type Record struct {
 	PurposeOfUse string            `json:"purpose_of_use"`
 	Disclosure   access.Disclosure `json:"disclosure"`
 
+	Judged time.Time `json:"judged"` // of a request that was held; zero: when it was recorded
+
 	Observed []access.Observation `json:"observed"`
 	Detail   string               `json:"detail"`
 

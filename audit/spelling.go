@@ -271,6 +271,7 @@ func (s *spelling[T]) record() (r Record, ok bool) {
 		Disclosure: access.Disclosure{Recipient: text(fRecipient), Purpose: text(fPurpose)},
 		Detail:     text(fDetail), Begins: text(fBegins), Key: text(fKey), Prev: text(fPrev), Sig: text(fSig),
 	}
+	r.Judged = moment(fJudged)
 	for _, o := range s.observed {
 		r.Observed = append(r.Observed, access.Observation{Rule: said(string(o.rule)), Verdict: said(string(o.verdict)), Reason: access.Reason(said(string(o.reason)))})
 	}

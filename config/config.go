@@ -191,6 +191,20 @@ func (c *Config) RolesOf(issuer string, groups []string) []string {
 	return names
 }
 
+// GroupsOf returns what makes a person hold each role: an issuer and a group of
+// it, with a blank between.
+func (c *Config) GroupsOf() map[string][]string {
+	all := make(map[string][]string, len(c.Roles))
+	for issuer, of := range c.rolesOf {
+		for group, roles := range of {
+			for _, i := range roles {
+				all[c.Roles[i].Name] = append(all[c.Roles[i].Name], issuer+" "+group)
+			}
+		}
+	}
+	return all
+}
+
 // Profile returns the posture profile called name, none among them, and
 // whether there is one.
 func (c *Config) Profile(name string) (access.Profile, bool) {

@@ -74,6 +74,9 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 		return e
 	}
 	e.Observed = x.observed
+	if x.released != nil {
+		e.Judged = x.released.Judged
+	}
 	if x.route != nil {
 		e.PurposeOfUse, e.Disclosure = x.route.PurposeOfUse, x.route.Disclosure
 	}

@@ -156,11 +156,25 @@ func (r *Route) Base() access.Requirement {
 // Need returns what r asks of req: its grant and the demands of every rule
 // that matches. Rules with fields read req.Fields.
 func (r *Route) Need(req *Request) Need {
+	return r.need(req, func(rule *Rule) bool { return rule.When.matches(req, true) })
+}
+
+// NeedOf is [Route.Need] of a request whose query and body are not known, as the
+// audit trail keeps it. Of each rule that asks by them, and whose methods and path
+// fit, met says whether they do too.
+func (r *Route) NeedOf(req *Request, met func(*Rule) bool) Need {
+	return r.need(req, func(rule *Rule) bool {
+		seen := When{Methods: rule.When.Methods, Path: rule.When.Path}
+		return seen.matches(req, false) && (len(rule.When.Query) == 0 && len(rule.When.Fields) == 0 || met(rule))
+	})
+}
+
+func (r *Route) need(req *Request, matches func(*Rule) bool) Need {
 	need := Need{Requirement: r.Base(), KeepRequest: DefaultKeep}
 	matched := false
 	for i := range r.Rules {
 		rule := &r.Rules[i]
-		if !rule.When.matches(req, true) {
+		if !matches(rule) {
 			continue
 		}
 		if rule.Observe {

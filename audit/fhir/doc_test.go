@@ -48,6 +48,7 @@ func TestDocumentSaysWhereFieldsGo(t *testing.T) {
 		r.Seq, r.Rule, r.Detail, r.Sig = 4711, "the rule", "the detail", "the signature"
 		r.Device.Failed, r.Device.Warned, r.Device.Sender = []string{"the check"}, []string{"the warning"}, "tunnel.test"
 		r.Device.Deadline, r.Device.LastKnown = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), time.Date(2026, 11, 21, 11, 40, 0, 0, time.UTC)
+		r.Judged = noon.Add(-time.Minute)
 		r.Disclosure = access.Disclosure{Recipient: "the recipient", Purpose: "the purpose"}
 		r.Observed = []access.Observation{{Rule: "observed rule", Verdict: "observed verdict", Reason: "observed reason"}}
 	})
@@ -68,6 +69,7 @@ func TestDocumentSaysWhereFieldsGo(t *testing.T) {
 		"login.acr": r.Login.ACR, "login.amr": "hwk", "login.auth_time": "2026-11-21T11:55:00Z", "patient": r.Patient, "source_ip": r.SourceIP,
 		"request_id": r.RequestID, "trace_id": r.TraceID, "span_id": r.SpanID, "trace_flags": "-01", "purpose_of_use": r.PurposeOfUse,
 		"disclosure.recipient": "the recipient", "disclosure.purpose": "the purpose",
+		"judged":        "2026-11-21T11:59:00Z",
 		"observed.rule": "observed rule", "observed.verdict": "observed verdict", "observed.reason": "observed reason",
 		"detail": r.Detail, "gaps": "77001 to 77002", "prev": r.Prev, "sig": r.Sig,
 	}

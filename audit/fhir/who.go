@@ -106,6 +106,9 @@ func (m Mapper) circumstances(j Joined) []Entity {
 		add(identified(traceparent(r)), &role)
 	}
 	var decided []Detail
+	if !r.Judged.IsZero() {
+		decided = append(decided, Detail{"judged", when(r.Judged)})
+	}
 	for _, o := range r.Observed {
 		decided = append(decided, Detail{"observed", o.Rule + ": " + o.Verdict + ", " + string(o.Reason)})
 	}

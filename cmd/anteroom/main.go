@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), routesCommand(), auditCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), routesCommand(), auditCommand(), diffCommand(), schemaCommand(), versionCommand())
 	root.AddCommand(manual()...)
 
 	cmd, err := root.ExecuteContextC(ctx)

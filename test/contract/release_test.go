@@ -1,6 +1,8 @@
 package contract_test
 
 import (
+	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/audit"
 	"net/http"
 	"net/url"
 	"strings"
@@ -128,6 +130,26 @@ func TestHeldRequestIsJudgedAnew(t *testing.T) {
 			}
 			t.Errorf("%d %s, the backend got\n%s", p.Status, p.Code(), g.Backend.Raw())
 		})
+	}
+}
+
+// The record of a request that was held says when its sign-in's age is judged,
+// and that of any other does not.
+func TestReleaseIsRecordedAsJudged(t *testing.T) {
+	g := anteroomtest.Start(t, anteroomtest.Setup{})
+	b := g.Browser(t)
+	aged(t, g, b)
+	b.Release(released(t, g, b, "/orders/7", "dose=2"))
+	judged := map[string]int{}
+	for _, r := range g.Audit(audit.Query{Event: access.EventAccess}) {
+		if r.Judged.IsZero() {
+			judged[r.Verdict+" at once"]++
+		} else if !r.Judged.After(r.Time) {
+			judged[r.Verdict+" after"]++
+		}
+	}
+	if judged["allow after"] != 1 || judged["step_up at once"] != 1 || judged["step_up after"] != 0 {
+		t.Errorf("records: %v", judged)
 	}
 }
 
