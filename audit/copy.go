@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -177,7 +176,7 @@ func Compare(dir, copies string) (problem *Problem, compared int, err error) {
 			}
 			delete(want, l.seq)
 			compared++
-			if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != hash && problem == nil {
+			if sha256.Sum256(text) != hash && problem == nil {
 				problem = &Problem{File: name.String(), Line: line, Seq: l.seq, What: "is not the record that was copied to " + copies}
 			}
 		}
@@ -205,7 +204,7 @@ func Compare(dir, copies string) (problem *Problem, compared int, err error) {
 var ErrNoCopies = errors.New("audit: no copies of checkpoints here")
 
 // copied returns the hash of every record that the copies speak of.
-func copied(dir string) (map[uint64]string, error) {
+func copied(dir string) (map[uint64][sha256.Size]byte, error) {
 	f, err := os.Open(filepath.Join(dir, copiesName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoCopies)
@@ -214,7 +213,7 @@ func copied(dir string) (map[uint64]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	all := map[uint64]string{}
+	all := map[uint64][sha256.Size]byte{}
 	r := bufio.NewReaderSize(f, maxLine)
 	for line := 1; ; line++ {
 		text, err := r.ReadSlice('\n')
@@ -232,11 +231,10 @@ func copied(dir string) (map[uint64]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s:%d: no checkpoint, or one that was changed", f.Name(), line)
 		}
-		hash := sha256.Sum256(text)
-		all[l.seq] = hex.EncodeToString(hash[:])
+		all[l.seq] = sha256.Sum256(text)
 	}
 	if h, err := readHead(dir); err == nil {
-		all[h.Seq] = h.Hash
+		all[h.Seq] = h.point().hash
 	}
 	return all, nil
 }

@@ -162,3 +162,16 @@ func (f *headFile) says(h head) bool {
 	}
 	return same(f.last) && same(f.before)
 }
+
+// SigningKey returns the public half of the key that signs the journal in dir
+// now, as its head names it.
+func SigningKey(dir string) (ed25519.PublicKey, error) {
+	h, err := readHead(dir)
+	if errors.Is(err, errNoHead) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoJournal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(h.Key) // parseSlot has seen that it is one
+}

@@ -24,7 +24,7 @@ func auditCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(verifyCommand(), searchCommand(), indexCommand(), exportCommand())
+	cmd.AddCommand(verifyCommand(), searchCommand(), indexCommand(), exportCommand(), accountingCommand(), keyCommand(), holdCommand())
 	return cmd
 }
 
@@ -34,16 +34,35 @@ func verifyCommand() *cobra.Command {
 		Short: "Prove that nothing in the audit trail was changed, removed or reordered",
 		Long: `Follows the chain of hashes through every segment under DIR, or of the gateway
 that FILE configures, and checks the signed checkpoints. Exit 0 when the trail is as it was written (gaps that it
-records itself are listed), 1 with the first record that is wrong.`,
+records itself are listed), 1 with the first record that is wrong.
+
+Without --key the trail names its own key, which proves nothing against somebody
+who wrote all of it anew. --checkpoints compares with the copies that audit.copy
+keeps, and so sees an end that was cut off or an older trail that was put back.`,
 	}
 	trail := trailFlag(cmd)
+	pinned := cmd.Flags().StringArray("key", nil, "key that may have signed: base64, fingerprint, or a file with these; may be given again")
+	copies := cmd.Flags().String("checkpoints", "", "directory with copies of the checkpoints")
 	asJSON := cmd.Flags().Bool("json", false, "as JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, _, err := trail(args)
 		if err != nil {
 			return err
 		}
+		var keys pins
+		for _, k := range *pinned {
+			if err := keys.add(k); err != nil {
+				return usageError{fmt.Errorf("--key: %w", err)}
+			}
+		}
 		r, err := audit.Verify(dir)
+		if err != nil {
+			return err
+		}
+		if len(keys) > 0 {
+			keys.hold(&r)
+		}
+		compared, err := holdCopies(&r, dir, *copies)
 		if err != nil {
 			return err
 		}
@@ -60,6 +79,9 @@ records itself are listed), 1 with the first record that is wrong.`,
 			}
 			if r.Unsigned > 0 {
 				fmt.Fprintf(out, "the last %d records are not signed for yet\n", r.Unsigned)
+			}
+			if compared > 0 {
+				fmt.Fprintf(out, "as copied: %d checkpoints\n", compared)
 			}
 		}
 		if r.Problem != nil {

@@ -27,7 +27,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "journal": journal, "nextday": nextDay, "replace": replace,
+			"exits": exits, "journal": journal, "copies": copied, "disclosed": disclosed, "nextday": nextDay, "replace": replace,
 		},
 		RequireExplicitExec: true,
 	})
@@ -85,6 +85,46 @@ func nextDay(ts *testscript.TestScript, neg bool, args []string) {
 	j, err := audit.Open(audit.Options{Dir: ts.MkAbs(args[0]), Key: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: func() time.Time { return at }})
 	ts.Check(err)
 	ts.Check(j.Close())
+}
+
+// disclosed DIR adds to a trail what went to a pharmacy outside, and what did not.
+func disclosed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: disclosed DIR")
+	}
+	at := time.Date(2026, 11, 20, 20, 30, 0, 0, time.UTC)
+	j, err := audit.Open(audit.Options{Dir: ts.MkAbs(args[0]), Key: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: func() time.Time { return at }})
+	ts.Check(err)
+	told := &access.Disclosure{Recipient: "Apotek, Oslo", Purpose: "dispensing"}
+	for _, e := range []access.Event{
+		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "results", Method: "GET", Path: "/export/77", Patient: "77", RequestID: "d1", Disclosure: told},
+		{Kind: access.EventOutcome, Verdict: "allow", Reason: access.AllMet, Route: "results", Method: "GET", Path: "/export/77", Patient: "77", RequestID: "d1", Status: 200},
+		{Kind: access.EventAccess, Verdict: "deny", Reason: access.NoRole, Route: "results", Method: "GET", Path: "/refused", Patient: "77", RequestID: "d2", Disclosure: told},
+		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "results", Method: "GET", Path: "/broken", Patient: "77", RequestID: "d3", Disclosure: told},
+		{Kind: access.EventOutcome, Verdict: "allow", Reason: access.AllMet, Route: "results", Method: "GET", Path: "/broken", Patient: "77", RequestID: "d3", Status: 502},
+		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "results", Method: "GET", Path: "/export/77", Patient: "77", RequestID: "d4", Disclosure: told}, // its end is not known
+	} {
+		ts.Check(j.Record(context.Background(), &e, true))
+	}
+	ts.Check(j.Close())
+}
+
+// copied JOURNAL DIR copies its checkpoints to DIR, as a gateway does.
+func copied(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: copies JOURNAL DIR")
+	}
+	dir, to := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(to, 0o700))
+	sink, f := audit.Copy{Journal: dir, Dir: to}, audit.Follow(dir, audit.Place{})
+	for {
+		records, err := f.Next(3)
+		ts.Check(err)
+		if len(records) == 0 {
+			return
+		}
+		ts.Check(sink.Send(context.Background(), records))
+	}
 }
 
 // replace GLOB OLD NEW changes text in the one file that GLOB names.
