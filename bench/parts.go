@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -284,11 +283,11 @@ func idle(_ context.Context, w *world, p pace, r *report) error {
 		if err != nil {
 			return err
 		}
-		open, err := connect(&c.at, p.idle)
+		open, err := many(p.idle, func() (*line, error) { return connect(&c.at) })
 		handshakes, cerr := c.p.cpu()
 		after, merr := c.p.memory()
 		for _, one := range open {
-			one.Close()
+			one.close()
 		}
 		if err := errors.Join(cerr, merr); err != nil {
 			return err
@@ -303,31 +302,42 @@ func idle(_ context.Context, w *world, p pace, r *report) error {
 	return nil
 }
 
-// connect opens n connections, a few at a time.
-func connect(at *target, n int) ([]net.Conn, error) {
+// many opens n connections with open, a few at a time. Those that were opened
+// before one failed are returned with the error.
+func many(n int, open func() (*line, error)) ([]*line, error) {
 	var next atomic.Int64
 	var mu sync.Mutex
-	var open []net.Conn
+	var all []*line
 	var failed error
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for next.Add(1) <= int64(n) {
-				one := *at
-				c, err := dial(&one)
+				l, err := open()
 				mu.Lock()
 				if err != nil {
 					failed = err
 					mu.Unlock()
 					return
 				}
-				open = append(open, c.(*line).conn)
+				all = append(all, l)
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	return open, failed
+	return all, failed
+}
+
+// connect opens an HTTP/1.1 connection to t.
+func connect(t *target) (*line, error) {
+	plain := *t
+	plain.HTTP2 = false
+	c, err := dial(&plain)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*line), nil
 }
 
 func loadAverage() string {

@@ -103,14 +103,14 @@ func (g *gatewayRun) person(came time.Time) (time.Duration, error) {
 		return 0, err
 	}
 	in := time.Since(came)
-	me.at.Path, me.at.Body, me.at.HTTP2 = "/fhir/Observation?size=1024", 1<<10, false
-	c, err := dial(&me.at)
+	me.at.Path, me.at.Body = "/fhir/Observation?size=1024", 1<<10
+	l, err := connect(&me.at)
 	if err != nil {
 		return 0, err
 	}
-	defer c.close()
+	defer l.close()
 	for range shiftRequests {
-		if err := c.(*line).once(); err != nil {
+		if err := l.once(); err != nil {
 			return 0, err
 		}
 	}

@@ -10,8 +10,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/coder/websocket"
@@ -57,7 +55,13 @@ func sockets(_ context.Context, w *world, p pace, r *report) error {
 		if err != nil {
 			return err
 		}
-		open, err := upgrade(&c.at, n)
+		open, err := many(n, func() (*line, error) {
+			l, err := connect(&c.at)
+			if err != nil {
+				return nil, err
+			}
+			return l, l.handshake(&c.at)
+		})
 		if err == nil {
 			err = ping(open) // all of them have carried something, so that every buffer is there
 		}
@@ -82,36 +86,6 @@ func openFiles() int {
 		return 1024
 	}
 	return int(min(l.Max, 1<<20))
-}
-
-// upgrade opens n WebSockets to t, a few at a time.
-func upgrade(t *target, n int) ([]*line, error) {
-	var next atomic.Int64
-	var mu sync.Mutex
-	var open []*line
-	var failed error
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				one := *t
-				c, err := dial(&one)
-				if err == nil {
-					err = c.(*line).handshake(t)
-				}
-				mu.Lock()
-				if err != nil {
-					failed = err
-					mu.Unlock()
-					return
-				}
-				open = append(open, c.(*line))
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return open, failed
 }
 
 // handshake makes a WebSocket of l (RFC 6455, section 4.1).
