@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"telemetry":    {"access"},
 
 	"config":  {"access", "routes"},
+	"grace":   {"access", "store"},
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
 	"replay":  {"access", "audit", "routes"},
@@ -48,7 +49,7 @@ var layers = map[string][]string{
 	"release/parts": {},
 
 	"cmd/gateway": {
-		"access", "audit", "audit/feed", "audit/fhir", "audit/otlp", "audit/syslog", "authn", "config", "held", "inject", "keys", "limit", "listen", "pages",
+		"access", "audit", "audit/feed", "audit/fhir", "audit/otlp", "audit/syslog", "authn", "config", "grace", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "store/certs", "telemetry",
 	},
 	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "replay", "routes"},

@@ -76,9 +76,13 @@ type Question struct {
 	Require Requirement
 	Session *Session // nil: nobody is signed in
 	Posture Posture
-	Once    bool      // the session holds unspent evidence for this method and URL
-	Judged  time.Time // when the login's age is judged: of a held request the callback; zero: Now
-	Now     time.Time
+	// LastKnown is what the same source said of the device before it fell silent.
+	LastKnown Posture
+	Lapses    []Lapse   // of the device
+	NoGrace   bool      // since when it fails a check cannot be remembered, so it may not fail any
+	Once      bool      // the session holds unspent evidence for this method and URL
+	Judged    time.Time // when the login's age is judged: of a held request the callback; zero: Now
+	Now       time.Time
 }
 
 // A Decision is the answer to a [Question]. The zero Decision refuses.
@@ -86,9 +90,14 @@ type Decision struct {
 	Verdict Verdict
 	Reason  Reason
 	Rule    string    // the rule whose demand settled it, or the first that matched; "" for the route's own
-	Failed  []Failure // the posture checks that were not met
-	granted bool      // set by Decide alone, so that a Decision made by hand grants nothing
-	session *Session
+	Failed  []Failure // the posture checks that were not met, and keep the device out
+	Warned  []Failure // those that were not met, and do not yet
+	Weighed bool      // the checks were weighed by what this request states
+	// LastKnown is when that by which they were weighed was stated, in the silence
+	// of its source; zero: by this request.
+	LastKnown time.Time
+	granted   bool // set by Decide alone, so that a Decision made by hand grants nothing
+	session   *Session
 }
 
 // Grant returns the right to forward, and whether d gives one. There is no
@@ -133,9 +142,24 @@ func Decide(q Question) Decision {
 	case who.Device != "" && q.Posture.DeviceID != "" && who.Device != q.Posture.DeviceID:
 		return Decision{Verdict: SignIn, Reason: DeviceChanged}
 	}
-	if failed := need.Device.Assess(q.Posture, q.Now); len(failed) > 0 {
-		return Decision{Verdict: Deny, Reason: failed[0].Reason(), Failed: failed}
+	at, lastKnown := q.evidence()
+	blocking, warned := q.divide(need.Device.Assess(at, q.Now))
+	d := Decision{Verdict: Deny, Failed: blocking}
+	if len(blocking) > 0 {
+		d.Reason = blocking[0].Reason()
+	} else {
+		d = q.beyond()
 	}
+	d.Warned, d.Weighed = warned, !lastKnown && at.Known(q.Now) && at.Assurance >= need.Device.MinAssurance
+	if lastKnown {
+		d.LastKnown = at.AssertedAt
+	}
+	return d
+}
+
+// beyond decides what is left to ask once session and device are fit.
+func (q *Question) beyond() Decision {
+	need, who := q.Require, q.Session
 	if !overlap(need.Allow, who.Roles) {
 		return Decision{Verdict: Deny, Reason: NoRole}
 	}

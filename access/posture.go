@@ -90,6 +90,8 @@ type Posture struct {
 	Ownership string // corporate, personal, shared; "" not known
 	Owner     string
 
+	Silent bool // its sender named the device, and said none of what it says of others
+
 	CheckedInAt time.Time // when the MDM last heard from the device; zero: not known
 	AssertedAt  time.Time // when the sender made this statement
 	Expires     time.Time // AssertedAt plus what the source allows; zero: never

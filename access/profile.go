@@ -9,9 +9,11 @@ import (
 // A Profile is a named list of posture checks. The zero Profile admits no
 // device; the profile `none` is one with Any set.
 type Profile struct {
-	Name   string
-	Any    bool // any device, or no device
-	Checks []Check
+	Name         string
+	Any          bool // any device, or no device
+	Checks       []Check
+	MinAssurance Assurance     // how well good news must be proven; A0 asks nothing, and bad news always counts
+	LastKnown    time.Duration // how long past its end a statement stands in while its source is silent; zero: not at all
 }
 
 // A FieldIs is a tri-state fact and the value it is compared with.
@@ -29,6 +31,7 @@ type Check struct {
 	Deny          []FieldIs     // none may be known and equal
 	Platforms     []PlatformMin // when any is given, a platform not listed fails
 	CheckinMaxAge time.Duration // oldest report to the MDM; zero sets no limit
+	WarnFor       time.Duration // how long a known device may fail it, from the first time it was seen to; zero: not at all. Of a hard check it counts for nothing
 }
 
 // A PlatformMin is what a check asks of devices of one platform.
@@ -49,6 +52,7 @@ type Failure struct {
 	Want  string // for os_version the smallest acceptable version of the device's branch, for ages a duration
 	// Deadline is until when the device is let through regardless; zero: it is not.
 	Deadline time.Time
+	warnFor  time.Duration
 	unknown  bool
 }
 
@@ -70,25 +74,42 @@ func (p Profile) Assess(at Posture, now time.Time) []Failure {
 		return nil
 	}
 	if !at.Known(now) {
-		failed := []Failure{{Check: "unknown", Fact: "device", unknown: true}}
+		fact := "device"
+		if at.DeviceID != "" && at.Assurance != A0 {
+			fact = "statement" // somebody did speak of it, but not of now
+		}
+		failed := []Failure{{Check: "unknown", Fact: fact, unknown: true}}
 		if len(p.Checks) > 0 {
 			failed = failed[:0]
 		}
 		for _, c := range p.Checks {
-			failed = append(failed, Failure{Check: c.Name, Fact: "device", unknown: true})
+			failed = append(failed, Failure{Check: c.Name, Fact: fact, unknown: true})
 		}
 		return failed
 	}
 	var failed []Failure
 	for i := range p.Checks {
-		if f, bad := p.Checks[i].failure(at, now); bad {
-			f.Check, f.Hard = p.Checks[i].Name, p.Checks[i].Hard
+		c := &p.Checks[i]
+		f, bad := c.failure(at, now)
+		if at.Assurance < p.MinAssurance && f.Missing() {
+			f, bad = Failure{Fact: "assurance", unknown: true}, true // good news counts only where it is proven
+		}
+		if bad {
+			f.Check, f.Hard = c.Name, c.Hard && !f.unknown
+			if !c.Hard {
+				f.warnFor = c.WarnFor
+			}
 			failed = append(failed, f)
 		}
 	}
 	if len(p.Checks) == 0 { // a profile that asks nothing is a mistake, not a permission
 		return []Failure{{Check: "unknown", Fact: "device", unknown: true}}
 	}
+	hardFirst(failed)
+	return failed
+}
+
+func hardFirst(failed []Failure) {
 	slices.SortStableFunc(failed, func(a, b Failure) int {
 		switch {
 		case a.Hard == b.Hard:
@@ -98,7 +119,6 @@ func (p Profile) Assess(at Posture, now time.Time) []Failure {
 		}
 		return 1
 	})
-	return failed
 }
 
 func (c *Check) failure(at Posture, now time.Time) (Failure, bool) {

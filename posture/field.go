@@ -13,6 +13,16 @@ var fields = []string{
 	"lost", "ownership", "owner", "checked_in_at", "asserted_at",
 }
 
+// isHealth reports whether word is a field by which a device is judged, rather
+// than told apart: what a sender knows of it from elsewhere.
+func isHealth(word string) bool {
+	switch word {
+	case "device_id", "platform", "ownership", "owner", "asserted_at":
+		return false
+	}
+	return true
+}
+
 // put puts a header's value into a record, for the posture field that word
 // names. A value that means nothing leaves the fact unknown.
 func put(p *access.Posture, word, v string) {

@@ -27,7 +27,7 @@ const defaultMaxAge = 15 * time.Minute
 type Sources struct {
 	list   []source
 	names  []string
-	latest latest
+	latest *latest
 }
 
 // A source is a Source made ready: canonical names and a reader for each.
@@ -40,6 +40,7 @@ type source struct {
 	fields  []field
 	bones   map[string]string // skeleton of a header's name, and the name
 	words   map[string]bool
+	health  bool // it speaks of more than which device it is
 }
 
 type field struct {
@@ -50,7 +51,7 @@ type field struct {
 // New returns the reader of sources. Words of a Map that name no posture field
 // are never read, but their headers are still listed by [Sources.HeaderNames].
 func New(sources []Source) *Sources {
-	s := &Sources{}
+	s := &Sources{latest: &latest{}}
 	for _, from := range sources {
 		src := source{
 			name:   from.Name,
@@ -74,6 +75,7 @@ func New(sources []Source) *Sources {
 				src.device = header
 			} else if slices.Contains(fields, word) {
 				src.fields = append(src.fields, field{header, word})
+				src.health = src.health || isHealth(word)
 			}
 		}
 		s.list = append(s.list, src)
@@ -130,21 +132,31 @@ func (s *Sources) Read(from Peer, h http.Header, now time.Time) (access.Posture,
 	}
 	// A statement that is stale, or from a clock far ahead, must not stand in
 	// the way of the true ones.
-	if found.Known(now) {
+	if found.Known(now) && !found.Silent {
 		s.latest.note(found)
 	}
 	return found, nil
 }
 
+// Continue has s remember what before was told of devices. It is called before
+// the first Read.
+func (s *Sources) Continue(before *Sources) { s.latest = before.latest }
+
 // Latest returns the newest statement about a device by any request, and
 // whether there was one. It may have expired since. Only the newest 100,000
 // devices are remembered.
-func (s *Sources) Latest(deviceID string) (access.Posture, bool) { return s.latest.get(deviceID) }
+func (s *Sources) Latest(deviceID string) (access.Posture, bool) {
+	if s.latest == nil {
+		return access.Posture{}, false
+	}
+	return s.latest.get(deviceID)
+}
 
 func (s *source) read(by *sender, h http.Header, now time.Time) (access.Posture, error) {
 	if err := s.spelling(h); err != nil {
 		return access.Posture{}, err
 	}
+	said := false
 	p := access.Posture{Source: s.name, Sender: by.Name, Assurance: by.assurance(), AssertedAt: now}
 	for i := range s.fields {
 		f := &s.fields[i]
@@ -156,7 +168,9 @@ func (s *source) read(by *sender, h http.Header, now time.Time) (access.Posture,
 			continue // absent means now
 		}
 		put(&p, f.word, v)
+		said = said || v != "" && isHealth(f.word)
 	}
+	p.Silent = s.health && !said
 	id, err := value(h, s.device)
 	switch {
 	case err != nil:

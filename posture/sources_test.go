@@ -417,3 +417,40 @@ func BenchmarkReadSender(b *testing.B) {
 		}
 	}
 }
+
+// A sender that names a device and says nothing of it is silent: what it said
+// before still counts as its last word.
+func TestSilence(t *testing.T) {
+	s, h := sources(), full()
+	if p, err := s.Read(tunnel, h, noon); err != nil || p.Silent {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		silent bool
+	}{
+		{"the device alone", http.Header{"X-Mdm-Device-Id": {"7F-1"}}, true},
+		{"what it is, and whose", http.Header{"X-Mdm-Device-Id": {"7F-1"}, "X-Mdm-Platform": {"ipados"}, "X-Mdm-Ownership": {"shared"}, "X-Mdm-Owner": {"ward 4"}}, true},
+		{"empty values", http.Header{"X-Mdm-Device-Id": {"7F-1"}, "X-Mdm-Managed": {""}, "X-Mdm-Compromised": {""}}, true},
+		{"one fact", http.Header{"X-Mdm-Device-Id": {"7F-1"}, "X-Mdm-Lost": {"false"}}, false},
+		{"a fact that means nothing", http.Header{"X-Mdm-Device-Id": {"7F-1"}, "X-Mdm-Managed": {"perhaps"}}, false},
+	} {
+		p, err := s.Read(tunnel, c.header, noon)
+		if err != nil || p.Silent != c.silent {
+			t.Errorf("%s: silent %v, %v", c.name, p.Silent, err)
+		}
+		if last, _ := s.Latest("tunnel:7F-1"); c.silent && last.Managed != access.Yes {
+			t.Errorf("%s: it takes the place of what was said: %+v", c.name, last)
+		}
+	}
+	only := posture.New([]posture.Source{{Name: "o", Senders: []posture.Sender{{Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/28")}}}, Map: map[string]string{"device_id": "D"}}})
+	if p, _ := only.Read(tunnel, http.Header{"D": {"1"}}, noon); p.Silent {
+		t.Error("a source that never says more is silent")
+	}
+	next := sources()
+	next.Continue(s)
+	if _, ok := next.Latest("tunnel:7F-1"); !ok {
+		t.Error("what was known before a reload is not known after it")
+	}
+}
