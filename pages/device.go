@@ -59,13 +59,28 @@ func final(failed []access.Failure) bool {
 	})
 }
 
+// compromised reports whether the device is known to be tampered with.
+func compromised(failed []access.Failure) bool {
+	return slices.ContainsFunc(failed, func(f access.Failure) bool { return !f.Missing() && f.Fact == string(access.Compromised) })
+}
+
+// unanswered reports whether nothing is wrong but that nobody speaks of the
+// device just now.
+func unanswered(failed []access.Failure) bool {
+	return len(failed) > 0 && !slices.ContainsFunc(failed, func(f access.Failure) bool { return f.Fact != "statement" })
+}
+
 func adviceOn(f access.Failure, platform access.Platform) advice {
 	this := "This " + noun(platform)
 	switch f.Fact {
-	case "device":
+	case "device", "assurance":
 		return advice{Text: "Use a hospital-managed device for this page.", Steps: []string{
 			"If this one is, check that its hospital connection is on.",
-			"Then try again."}}
+			again}}
+	case "statement":
+		return advice{Text: "What watches over this " + noun(platform) + " doesn't answer. That is not your doing.", Steps: []string{
+			"Wait five minutes, then tap Recheck.",
+			"If that doesn't help, call for help: many devices may be affected."}}
 	case string(access.Managed):
 		if f.Missing() {
 			return unsure("whether the hospital manages this "+noun(platform), platform)
@@ -87,19 +102,19 @@ func adviceOn(f access.Failure, platform access.Platform) advice {
 		}
 		return advice{Text: this + " doesn't meet the hospital's rules for devices.", Steps: []string{
 			"Open " + manager(platform) + ". It says what is missing.",
-			"Do what it asks, then try again."}}
+			asItAsks}}
 	case string(access.Passcode):
 		if f.Missing() {
 			return unsure("whether this "+noun(platform)+" has a passcode", platform)
 		}
 		return advice{Text: this + " has no passcode. Turn one on.", Steps: []string{
-			passcodeSettings(platform), "Then try again."}}
+			passcodeSettings(platform), again}}
 	case string(access.Encrypted):
 		if f.Missing() {
 			return unsure("whether the storage of this "+noun(platform)+" is encrypted", platform)
 		}
 		return advice{Text: "The storage of this " + noun(platform) + " isn't encrypted.", Steps: []string{
-			encryptionSettings(platform), "Then try again."}}
+			encryptionSettings(platform), again}}
 	case "os_version":
 		return version(f, platform)
 	case "security_patch":
@@ -113,6 +128,13 @@ func adviceOn(f access.Failure, platform access.Platform) advice {
 	return advice{Text: this + " didn't pass a check of the hospital."}
 }
 
+// How the steps of most advice end.
+const (
+	again    = "Then tap Recheck."
+	whenDone = "When it's done, tap Recheck."
+	asItAsks = "Do what it asks, then tap Recheck."
+)
+
 func unsure(what string, platform access.Platform) advice {
 	return advice{Text: "We don't know " + what + ".", Steps: sync(platform)}
 }
@@ -121,7 +143,7 @@ func sync(platform access.Platform) []string {
 	return []string{
 		"Open " + manager(platform) + ".",
 		"Choose Sync or Check status, and wait for it to finish.",
-		"Then try again."}
+		again}
 }
 
 func version(f access.Failure, platform access.Platform) advice {
@@ -130,18 +152,18 @@ func version(f access.Failure, platform access.Platform) advice {
 	}
 	text := fmt.Sprintf("This %s is on %s.", noun(platform), f.Have)
 	if f.Want != "" {
-		text += fmt.Sprintf(" It needs %s or newer.", f.Want)
+		text += fmt.Sprintf(" It needs %s or newer to open this page.", f.Want)
 	} else {
-		text += " It needs a newer version."
+		text += " It needs a newer version to open this page."
 	}
 	return advice{Text: text, Steps: []string{
 		"Plug it in and connect it to Wi-Fi.",
 		updateSettings(platform),
-		"When it's done, try again."}}
+		whenDone}}
 }
 
 func patch(f access.Failure, platform access.Platform) advice {
-	a := advice{Steps: []string{updateSettings(platform), "If no update is offered, ask for help.", "When it's done, try again."}}
+	a := advice{Steps: []string{updateSettings(platform), "If no update is offered, ask for help.", whenDone}}
 	day, err := time.Parse(time.DateOnly, f.Have)
 	age, aged := span(f.Have)
 	switch {

@@ -18,7 +18,7 @@ const permissions = "accelerometer=(), autoplay=(), bluetooth=(), browsing-topic
 // backend or an earlier handler set.
 func setHeaders(h http.Header, p Page) {
 	ancestors := "'none'"
-	if p.Kind == FrameNotice {
+	if p.Kind == FrameNotice || p.Kind == DeviceWarning {
 		if o, ok := origin(p.Frame); ok {
 			ancestors = o
 		}

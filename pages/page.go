@@ -2,7 +2,11 @@
 // a person reads when the gateway itself answers.
 package pages
 
-import "github.com/anteroom/anteroom/access"
+import (
+	"time"
+
+	"github.com/anteroom/anteroom/access"
+)
 
 // A Kind says what a page is about. The zero Kind is Unavailable.
 type Kind uint8
@@ -13,6 +17,7 @@ const (
 	Locked                       // the same person must prove themselves again
 	SessionEnded                 // signed out by time, or from outside
 	DeviceBlocked                // the device fails its profile
+	DeviceWarning                // the device fails its profile, and may for a while
 	DeviceChanged                // the session moved to another device
 	NotAllowed                   // the role is missing
 	Foreign                      // another site's page, or a script, may not ask this
@@ -84,11 +89,12 @@ type Page struct {
 	Choices   []Choice // of Choose
 	Providers []string // what people call those that count, of OtherProvider
 
-	Failed   []access.Failure // of DeviceBlocked
+	Failed   []access.Failure // of DeviceBlocked and DeviceWarning
 	Platform access.Platform  // of the device, for the steps
+	Now      time.Time        // of DeviceWarning, in the time zone of its readers
 
 	Release    *ReleaseForm // of Release
-	Frame      string       // the origin that may frame a FrameNotice; "" none
+	Frame      string       // the origin that may frame a FrameNotice or a DeviceWarning; "" none
 	FormAction []string     // further origins that the page's form may be redirected to
 	RetryAfter int          // seconds; 0 says nothing
 }

@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/pages"
@@ -73,6 +74,9 @@ func samples() map[string]pages.Page {
 	held := all["locked"]
 	held.Held = true
 	all["locked_held"] = held
+	for name, p := range deviceSamples() {
+		all[name] = p
+	}
 	many := all["device_blocked"]
 	many.Failed = append(many.Failed,
 		access.Failure{Check: "fresh_checkin", Fact: "checked_in_at", Have: "75h0m0s", Want: "24h0m0s"},
@@ -85,6 +89,50 @@ func samples() map[string]pages.Page {
 	nobody.Who, nobody.Continue = "", "/.anteroom/start"
 	all["home_nobody"] = nobody
 	return all
+}
+
+// deviceSamples is a page for each thing that may be wrong with a device, and
+// for what will be.
+func deviceSamples() map[string]pages.Page {
+	friday := time.Date(2026, 11, 27, 18, 0, 0, 0, time.FixedZone("Oslo", 3600))
+	page := func(kind pages.Kind, platform access.Platform, failed ...access.Failure) pages.Page {
+		p := pages.Page{Kind: kind, RequestID: "7f3k2q9dm4xw", Host: "rx.hospital.example", Platform: platform, Failed: failed, Continue: pages.Here,
+			Code: string(access.DeviceFailed(failed[0].Check)), Now: friday.Add(-71 * time.Hour)}
+		return p
+	}
+	blocked := func(platform access.Platform, failed ...access.Failure) pages.Page {
+		return page(pages.DeviceBlocked, platform, failed...)
+	}
+	oldOS := access.Failure{Check: "fresh_os", Fact: "os_version", Have: "18.5", Want: "18.7.3"}
+	warned := oldOS
+	warned.Deadline = friday.UTC()
+	checkIn := access.Failure{Check: "fresh_checkin", Fact: "checked_in_at", Have: "75h0m0s", Want: "24h0m0s"}
+	late := checkIn
+	late.Deadline = friday.Add(-48 * time.Hour)
+	patch := access.Failure{Check: "fresh_patch", Fact: "security_patch", Have: "2026-03-05", Want: "2026-09-01"}
+	patchSoon := patch
+	patchSoon.Deadline = friday.AddDate(0, 0, 7)
+	soon := blocked("ipados", oldOS)
+	soon.RetryAfter = 12
+	silent := blocked("ipados", access.Failure{Check: "managed", Fact: "statement"})
+	silent.Code = string(access.DeviceUnknown)
+	unknown := blocked("", access.Failure{Check: "managed", Fact: "device"})
+	unknown.Code = string(access.DeviceUnknown)
+	return map[string]pages.Page{
+		"device_warning":              page(pages.DeviceWarning, "ipados", warned),
+		"device_warning_two":          page(pages.DeviceWarning, "ipados", warned, late),
+		"device_warning_patch":        page(pages.DeviceWarning, "android", patchSoon),
+		"device_blocked_patch":        blocked("android", patch),
+		"device_blocked_checkin":      blocked("ipados", checkIn),
+		"device_blocked_jailbroken":   blocked("ipados", access.Failure{Check: "not_jailbroken", Fact: "compromised", Have: "true", Want: "false", Hard: true}),
+		"device_blocked_unmanaged":    blocked("windows", access.Failure{Check: "managed", Fact: "managed", Have: "false", Want: "true", Hard: true}),
+		"device_blocked_unknown":      unknown,
+		"device_blocked_lost":         blocked("ipados", access.Failure{Check: "managed", Fact: "lost", Have: "true", Want: "false", Hard: true}),
+		"device_blocked_passcode":     blocked("ipados", access.Failure{Check: "locks", Fact: "passcode", Have: "false", Want: "true"}),
+		"device_blocked_encryption":   blocked("windows", access.Failure{Check: "encrypted", Fact: "encrypted", Have: "false", Want: "true"}),
+		"device_blocked_source_down":  silent,
+		"device_blocked_recheck_soon": soon,
+	}
 }
 
 // plain returns the text of a page without its markup, blanks folded.

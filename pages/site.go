@@ -156,6 +156,8 @@ func (s *Site) view(p Page) view {
 				v.ChoiceTo = append(v.ChoiceTo, choice{c, to, i == 0})
 			}
 		}
+	case DeviceWarning:
+		v.Advice = forewarn(p.Failed, p.Platform, p.Now)
 	case DeviceBlocked:
 		v.Advice = advise(p.Failed, p.Platform)
 		if final(p.Failed) { // one next step: hand it in

@@ -46,7 +46,11 @@ var table = [kindCount]words{
 		next: "Sign in", back: "Cancel"},
 	DeviceBlocked: {name: "device_blocked", code: "device_not_allowed", status: http.StatusForbidden, icon: "tablet", tone: "stop",
 		head: "This device can't open this page",
-		next: "Try again", back: "Go back"},
+		next: "Recheck", back: "Go back"},
+	DeviceWarning: {name: "device_warning", code: "device_warning", status: http.StatusOK, icon: "clock", tone: "wait",
+		head: "This device needs something soon",
+		lead: []string{"You can go on working now. After that, this page won't open on it."},
+		next: "Later"},
 	DeviceChanged: {name: "device_changed", code: string(access.DeviceChanged), status: http.StatusOK, icon: "tablet", tone: "ask",
 		head: "You were signed out because the device changed",
 		lead: []string{"A session stays on the device where it began. Sign in again on this one."},
@@ -225,8 +229,17 @@ func adapt(p Page) words {
 			w.lead = w.lead[1:]
 		}
 	case DeviceBlocked:
-		if final(p.Failed) {
+		switch {
+		case final(p.Failed):
 			w.next = ""
+			if compromised(p.Failed) {
+				w.lead = []string{"The security team has been told."}
+			}
+		case p.RetryAfter > 0:
+			w.next = ""
+			w.lead = []string{"This was checked a moment ago. Recheck in " + seconds(p.RetryAfter) + "."}
+		case unanswered(p.Failed):
+			w.head, w.tone, w.icon = "We can't check this device right now", "wait", "clock"
 		}
 	case OtherProvider:
 		w.lead = []string{"Your sign-in doesn't count here. You'll be asked to sign in again.", "That signs you out of what you have open now: save your work first."}
