@@ -41,7 +41,7 @@ func (d *decoder) posture(p *postureKeys, g *gateway) Posture {
 		if e.Value.Checks.given() && len(e.Value.Checks.Items) == 0 && !e.Value.Checks.Bad {
 			d.mistake(e.Value.Checks.where(), "profile %s lists no check", quoted(e.Key.V))
 		}
-		profile := access.Profile{Name: e.Key.V}
+		profile := access.Profile{Name: e.Key.V, LastKnown: e.Value.OnOutage.V, MinAssurance: d.assurance(&e.Value, out.Sources, doubt)}
 		for _, c := range e.Value.Checks.Items {
 			if c.V == "" {
 				continue
@@ -78,6 +78,30 @@ func (d *decoder) uniqueHeader(seen map[string]place, h header) {
 	seen[skeleton(h.V)] = h.where()
 }
 
+// assurance returns what a profile asks of proof; more than any source gives is a mistake.
+func (d *decoder) assurance(p *profile, sources []Source, doubt bool) access.Assurance {
+	want := access.A0
+	for a := access.A1; a <= access.A4; a++ {
+		if a.String() == p.MinAssurance.V {
+			want = a
+		}
+	}
+	best := access.A0
+	for _, s := range sources {
+		for _, one := range s.Senders {
+			got := access.A1
+			if len(one.Authorities) > 0 {
+				got = access.A2
+			}
+			best = max(best, got)
+		}
+	}
+	if want > best && !doubt {
+		d.mistake(p.MinAssurance.where(), "no source proves more than %s: every device would fail", best)
+	}
+	return want
+}
+
 func (d *decoder) check(name string, c *check, supplied func(at place, field string)) access.Check {
 	out := access.Check{
 		Name: name, Hard: c.Severity.V != "soft", CheckinMaxAge: c.CheckinMaxAge.V,
@@ -96,6 +120,13 @@ func (d *decoder) check(name string, c *check, supplied func(at place, field str
 	for i := range c.Platforms.Entries {
 		e := &c.Platforms.Entries[i]
 		out.Platforms = append(out.Platforms, d.platform(e.Key.V, &e.Value, supplied))
+	}
+	if c.WarnFor.V > 0 {
+		if out.Hard {
+			d.mistake(c.WarnFor.where(), "warn_for is for soft checks: a hard one holds at once")
+		} else {
+			out.WarnFor = c.WarnFor.V
+		}
 	}
 	if c.CheckinMaxAge.V > 0 {
 		supplied(c.CheckinMaxAge.where(), "checked_in_at")

@@ -218,6 +218,17 @@ func (c *Config) Profile(name string) (access.Profile, bool) {
 	return c.Posture.Profiles[i], true
 }
 
+// WarnFor returns how long a device may fail the check called name; zero when
+// not at all, or when there is no such check.
+func (c *Config) WarnFor(name string) time.Duration {
+	for _, check := range c.Posture.Checks {
+		if check.Name == name {
+			return check.WarnFor
+		}
+	}
+	return 0
+}
+
 const none = "none" // the profile that admits any device and no device
 
 // Surroundings are what a file refers to outside itself.

@@ -79,7 +79,7 @@ type (
 		Listen          listenAddr                         `yaml:"listen" doc:"a TLS listener of its own, for senders with mtls: browsers are never asked for a certificate"`
 		AssertionMaxAge span                               `yaml:"assertion_max_age" default:"15m" min:"1s" max:"24h" doc:"how long a statement is good for, from when the sender made it"`
 		Map             table[word[postureFields], header] `yaml:"map" need:"yes" doc:"field and header; device_id is one of the fields"`
-		OnOutage        unbuilt                            `yaml:"on_outage" doc:"what holds while the source is silent" unbuilt:"what is not known fails; remove this key"`
+		OnOutage        unbuilt                            `yaml:"on_outage" doc:"what holds while the source is silent" unbuilt:"a profile says it"`
 	}
 
 	sender struct {
@@ -102,7 +102,7 @@ type (
 		Platforms     table[word[platforms], platform] `yaml:"platforms" doc:"what is asked of each platform; one that is not listed fails"`
 		CheckinMaxAge span                             `yaml:"checkin_max_age" min:"1m" max:"365d" doc:"oldest report of the device to its management; below 8h is warned about"`
 		Severity      word[severities]                 `yaml:"severity" default:"hard" doc:"hard: failing it also ends the sessions and streams of the device; soft: it only refuses"`
-		WarnFor       unbuilt                          `yaml:"warn_for" doc:"a time of grace" unbuilt:"checks hold at once; remove this key"`
+		WarnFor       span                             `yaml:"warn_for" min:"1m" max:"90d" doc:"of a soft check: how long a device may fail it, from the first time that it was seen to; its person is told until when"`
 	}
 
 	platform struct {
@@ -115,8 +115,8 @@ type (
 
 	profile struct {
 		place
-		Checks       list[text] `yaml:"checks" need:"yes" doc:"names of checks, every one of which must be met"`
-		OnOutage     unbuilt    `yaml:"on_outage" doc:"what holds while a source is silent" unbuilt:"what is not known fails; remove this key"`
-		MinAssurance unbuilt    `yaml:"min_assurance" doc:"how well a statement must be proven" unbuilt:"remove this key"`
+		Checks       list[text]       `yaml:"checks" need:"yes" doc:"names of checks, every one of which must be met"`
+		OnOutage     outage           `yaml:"on_outage" default:"deny" doc:"while the source of a device is silent: deny, or last_known(30m): what it last said holds for so long past its end, at most 30m"`
+		MinAssurance word[assurances] `yaml:"min_assurance" doc:"how well good news must be proven: A1 an address, A2 a certificate; bad news always counts"`
 	}
 )

@@ -59,12 +59,12 @@ func TestExample(t *testing.T) {
 		Require: []access.FieldIs{{Field: access.Managed, Value: true}},
 		Deny:    []access.FieldIs{{Field: access.Lost, Value: true}},
 	}
-	fresh := access.Check{Name: "fresh_os", Platforms: []access.PlatformMin{
+	fresh := access.Check{Name: "fresh_os", WarnFor: 72 * time.Hour, Platforms: []access.PlatformMin{
 		{Platform: "ipados", Min: []access.OSVersion{version(t, "18.7.3"), version(t, "26.2")}},
 		{Platform: "android", MinMajor: 14, PatchMin: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), PatchMaxAge: 120 * 24 * time.Hour},
 	}}
 	checkin := access.Check{Name: "fresh_checkin", CheckinMaxAge: 24 * time.Hour}
-	clinical := access.Profile{Name: "clinical", Checks: []access.Check{not, managed, fresh, checkin}}
+	clinical := access.Profile{Name: "clinical", LastKnown: 30 * time.Minute, MinAssurance: access.A1, Checks: []access.Check{not, managed, fresh, checkin}}
 	all := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 	web := func(s string) *url.URL {
 		u, err := url.Parse(s)

@@ -61,6 +61,7 @@ type (
 	postureFields  struct{}
 	facts          struct{}
 	severities     struct{}
+	assurances     struct{}
 	platforms      struct{}
 	identityValues struct{}
 	authorizations struct{}
@@ -103,6 +104,9 @@ func (facts) words() []string {
 
 func (severities) kind() string    { return "severity" }
 func (severities) words() []string { return []string{"hard", "soft"} }
+
+func (assurances) kind() string    { return "assurance" }
+func (assurances) words() []string { return []string{"A1", "A2", "A3", "A4"} }
 
 func (platforms) kind() string { return "platform" }
 func (platforms) words() []string {
