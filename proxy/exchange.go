@@ -37,6 +37,7 @@ type exchange struct {
 	route    *routes.Route
 	place    place
 	posture  access.Posture
+	last     access.Posture // what its source last said of the device, when it is silent now
 	found    Found
 	session  *access.Session // nil: nobody; else person
 	person   access.Session
@@ -49,6 +50,7 @@ type exchange struct {
 	observed []access.Observation
 
 	decision access.Decision
+	instead  string // what was answered in place of what was allowed, for the record; "": nothing
 	trace    Trace
 	recorded bool
 	backend  time.Duration
@@ -267,6 +269,7 @@ const bodyRest = time.Second
 // question gathers what the decision depends on.
 func (x *exchange) question() access.Question {
 	q := access.Question{Require: x.need.Requirement, Posture: x.posture, Now: x.now}
+	x.recall(&q, x.posture.DeviceID)
 	if p := x.found.Person; p != nil {
 		x.person = p.Value(x.now)
 		x.person.Roles = x.state.RolesOf(x.person.Subject.Issuer, x.person.Groups)
@@ -306,6 +309,9 @@ func (x *exchange) spend(q access.Question, d access.Decision) access.Decision {
 // decided acts on what a decision means for the session, whatever is answered.
 func (x *exchange) decided(q access.Question, d access.Decision) {
 	x.decision = d
+	if d.Weighed && x.graceful() {
+		x.g.Grace.Note(x.posture.DeviceID, x.need.Device.Checks, slices.Concat(d.Failed, d.Warned), x.now)
+	}
 	if x.session != nil && d.Reason == access.DeviceChanged {
 		x.security(string(access.DeviceChanged))
 		x.end(x.g.Sessions.End(x.background(), x.session.ID, access.DeviceChanged))
@@ -369,6 +375,7 @@ func (x *exchange) finish() {
 	if x.recorded {
 		e := x.event(access.EventOutcome)
 		e.Status = status
+		e.Detail = x.instead
 		if failure != nil {
 			e.Detail = "cut short"
 		}

@@ -179,7 +179,7 @@ func goesOn(answer *http.Response) bool {
 func (c *carriage) watch(stop context.CancelCauseFunc, upgraded bool) {
 	if c.open == nil {
 		x := c.x
-		c.open = &stream{route: x.route.Name, person: x.found.Person, device: c.grant.Session().Device, posture: x.posture, stop: stop}
+		c.open = &stream{route: x.route.Name, person: x.found.Person, device: c.grant.Session().Device, posture: x.posture, last: x.last, stop: stop}
 		x.g.streams.add(c.open)
 		x.g.Meter.Streams(1)
 	}

@@ -22,6 +22,7 @@ import (
 type Gateway struct {
 	Sessions Sessions
 	Held     Held
+	Grace    Grace
 	Audit    Audit
 	Tracer   Tracer
 	Meter    Meter
@@ -34,6 +35,7 @@ type Gateway struct {
 	state   atomic.Pointer[State]
 	streams streams
 	taken   taken
+	told    told
 }
 
 // ServeHTTP answers one request. Read downward it is the whole promise of the
@@ -115,6 +117,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, listener string)
 		x.answer(d)
 		return
 	}
+	if x.forewarn() { // before the page, once; what it stands for comes with the next request
+		return
+	}
 	x.forward(grant)
 }
 
@@ -130,6 +135,7 @@ type State struct {
 	SignInHost     string   // canonical
 	Port           string   // that browsers use; "" for 443
 	HSTS           bool
+	Zone           *time.Location // for the times that people read; nil: UTC
 	Limits         Limits
 
 	protection protection

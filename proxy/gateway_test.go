@@ -65,7 +65,11 @@ func (p *parts) Redeem(context.Context, string) (proxy.HeldRequest, error) {
 	return proxy.HeldRequest{}, proxy.ErrHeldGone
 }
 func (p *parts) Token(string, []byte) (string, bool) { return "", false }
-func (p *parts) Admit(proxy.Peer, time.Time) error   { return nil }
+func (p *parts) Of(string) ([]access.Lapse, bool)    { return nil, true }
+
+func (p *parts) Note(string, []access.Check, []access.Failure, time.Time) {}
+
+func (p *parts) Admit(proxy.Peer, time.Time) error { return nil }
 
 func (p *parts) Read(proxy.Peer, http.Header, time.Time) (access.Posture, error) {
 	return access.Posture{}, nil
@@ -144,7 +148,7 @@ func (p *parts) serve(t *testing.T, deny bool, method, path string) int {
 		t.Fatal(err)
 	}
 	defer pools.CloseIdle(nil)
-	g := &proxy.Gateway{Sessions: p, Held: p, Audit: p, Tracer: tracer{}, Meter: p, Signer: p, Desk: p, Words: p, Log: slog.New(slog.DiscardHandler)}
+	g := &proxy.Gateway{Sessions: p, Held: p, Grace: p, Audit: p, Tracer: tracer{}, Meter: p, Signer: p, Desk: p, Words: p, Log: slog.New(slog.DiscardHandler)}
 	g.Use(&proxy.State{Table: table, Backends: pools, Devices: p, RolesOf: func(_ string, groups []string) []string { return groups }, SignInHost: "gate.test"})
 	r := httptest.NewRequestWithContext(t.Context(), method, "https://rx.test"+path, nil)
 	r.RequestURI, r.URL.Scheme, r.URL.Host = path, "", ""

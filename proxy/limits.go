@@ -30,6 +30,7 @@ type taken struct {
 	streams   limit.Gate
 	addresses limit.Rates[netip.Addr]
 	sessions  limit.Rates[string]
+	rechecks  limit.Rates[string] // by device
 	alarms    limit.Alarms
 }
 

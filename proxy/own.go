@@ -34,6 +34,7 @@ func (x *exchange) serveOwn() {
 			place.SourceIP = x.from.String()
 		}
 		if path == "/.anteroom/session" {
+			place.Warnings = x.warnings()
 			x.shareSession()
 		}
 		x.g.Desk.Serve(x.w, x.r, place)

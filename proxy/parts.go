@@ -88,6 +88,15 @@ type Peer struct {
 	Chain    []*x509.Certificate // what it showed in the handshake, leaf first
 }
 
+// Grace remembers since when devices fail the checks that they may fail for a while.
+type Grace interface {
+	// Of looks only at what is in memory. It reports false when nothing can be
+	// remembered of the device.
+	Of(device string) (lapses []access.Lapse, room bool)
+	// Note takes in that checks were weighed, and returns at once.
+	Note(device string, checks []access.Check, failed []access.Failure, now time.Time)
+}
+
 // Tracer opens the span of a request once its verdict is known.
 type Tracer interface {
 	Open(ctx context.Context, o Opening) Trace
@@ -145,6 +154,7 @@ type Desk interface {
 type Place struct {
 	Host, RequestID, SourceIP string
 	Device                    access.Posture
+	Warnings                  []access.Warning // until when the device may go on as it is
 }
 
 // Words writes the gateway's own pages and problems.

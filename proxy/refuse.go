@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/limit"
 	"github.com/anteroom/anteroom/pages"
 )
 
@@ -203,9 +205,25 @@ func (x *exchange) deviceBlocked(d access.Decision) {
 	p := pages.Page{Kind: pages.DeviceBlocked, Status: http.StatusForbidden, Code: string(d.Reason), Failed: d.Failed, Platform: x.posture.Platform}
 	if x.r.Method == http.MethodGet {
 		p.Continue = pages.Here
+		p.RetryAfter = x.recheckIn()
 	}
 	x.page(p)
 }
+
+// recheckIn counts that a device was looked at for the page that says no, and
+// returns for how many seconds its people need not ask again; zero: they may.
+// Whoever asks regardless is judged all the same: a device that is fit by now is
+// let in.
+func (x *exchange) recheckIn() int {
+	if x.posture.DeviceID == "" {
+		return 0
+	}
+	wait := x.g.taken.rechecks.Take(x.posture.DeviceID, rechecks, x.now)
+	return int((wait + time.Second - 1) / time.Second)
+}
+
+// rechecks are what people who are doing something about their device need.
+var rechecks = limit.Rate{PerSecond: 1.0 / 15, Burst: 4}
 
 // challenge answers a call with 401 and what would mend it (RFC 9470, section 3).
 func (x *exchange) challenge(d access.Decision) {

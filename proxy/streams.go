@@ -23,6 +23,7 @@ type stream struct {
 	person   Person
 	device   string
 	posture  access.Posture
+	last     access.Posture // what stood in for it when the stream opened in the silence of its source
 	stop     context.CancelCauseFunc
 	upgraded atomic.Bool
 }
@@ -121,7 +122,12 @@ func (g *Gateway) judge(st *stream) access.Decision {
 		}
 		s := st.person.Value(now)
 		s.Roles = state.RolesOf(s.Subject.Issuer, s.Groups)
-		return access.Decide(access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, Now: now})
+		q := access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, LastKnown: st.last, Now: now}
+		if hasGrace(q.Require.Device) {
+			lapses, room := g.Grace.Of(posture.DeviceID)
+			q.Lapses, q.NoGrace = lapses, !room
+		}
+		return access.Decide(q)
 	}
 	return access.Decision{} // the route is gone
 }

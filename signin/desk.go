@@ -112,6 +112,7 @@ type Place struct {
 	RequestID string
 	SourceIP  string
 	Device    access.Posture
+	Warnings  []access.Warning // until when the device may go on as it is
 }
 
 // An endpoint is one path below [Prefix].

@@ -28,7 +28,9 @@ func (d *Desk) session(w http.ResponseWriter, r *http.Request, at Place) {
 		LocksAt  time.Time      `json:"locks_at"`
 		EndsAt   time.Time      `json:"ends_at"`
 		Device   string         `json:"device"`
-	}{s.Subject, s.Username, s.Roles, s.ACR, nil, s.Locked, s.LocksAt.UTC(), s.EndsAt.UTC(), s.Device}
+
+		Warnings []access.Warning `json:"warnings,omitempty"`
+	}{s.Subject, s.Username, s.Roles, s.ACR, nil, s.Locked, s.LocksAt.UTC(), s.EndsAt.UTC(), s.Device, at.Warnings}
 	if answer.Roles == nil {
 		answer.Roles = []string{}
 	}

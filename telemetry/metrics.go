@@ -43,6 +43,7 @@ type Metrics struct {
 
 	sessions atomic.Pointer[func() int]
 	held     atomic.Pointer[func() int]
+	ending   atomic.Pointer[func() int]
 	expiries expiries
 }
 
@@ -100,6 +101,7 @@ func newMetrics(lost func() int64) *Metrics {
 		m.feedUp, m.feedWaits, m.feedLag, m.feedSent, m.feedMissed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_sessions", Help: "Sessions that have not ended."}, func() float64 { return number(&m.sessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_devices_blocked_soon", Help: "Devices that will be refused within 24 hours, unless they meet their checks."}, func() float64 { return number(&m.ending) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -125,6 +127,10 @@ func (m *Metrics) CountSessions(count func() int) { m.sessions.Store(&count) }
 // CountHeld makes count the source of the number of held requests. It is asked
 // at each scrape, from any goroutine.
 func (m *Metrics) CountHeld(count func() int) { m.held.Store(&count) }
+
+// CountEndingGrace makes count the source of the number of devices whose time of
+// grace ends within a day. It is asked at each scrape, from any goroutine.
+func (m *Metrics) CountEndingGrace(count func() int) { m.ending.Store(&count) }
 
 // Reloaded counts a configuration that was read again, taken or refused.
 func (m *Metrics) Reloaded(taken bool) {

@@ -125,7 +125,11 @@ func deviceOf(l *gateway.Loaded, name string, now time.Time) (access.Posture, er
 		source.Map[field] = http.CanonicalHeaderKey(header)
 		h.Set(header, fmt.Sprint(value))
 	}
-	return posture.New([]posture.Source{source}).Read(posture.Peer{Addr: netip.MustParseAddr("127.0.0.1")}, h, now)
+	p, err := posture.New([]posture.Source{source}).Read(posture.Peer{Addr: netip.MustParseAddr("127.0.0.1")}, h, now)
+	if p.DeviceID != "" {
+		p.Assurance = access.A4 // how well it is proven is not what the file is about
+	}
+	return p, err
 }
 
 func explain(w io.Writer, j config.Judgement) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/anteroom/anteroom/access"
 	"github.com/anteroom/anteroom/audit"
 	"github.com/anteroom/anteroom/authn"
+	"github.com/anteroom/anteroom/grace"
 	"github.com/anteroom/anteroom/held"
 	"github.com/anteroom/anteroom/inject"
 	"github.com/anteroom/anteroom/keys"
@@ -168,7 +169,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	}
 	closing(g.store.Close)
 	buckets := make(map[string]*store.Bucket)
-	for _, name := range []string{"sessions", "held", "codes"} {
+	for _, name := range []string{"sessions", "held", "codes", "grace"} {
 		if buckets[name], err = g.store.Bucket(ctx, name); err != nil {
 			return err
 		}
@@ -187,6 +188,14 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	}
 	g.telemetry.CountSessions(g.sessions.Len)
 	g.telemetry.CountHeld(kept.Len)
+	lapses, err := grace.Open(ctx, buckets["grace"], g.log)
+	if err != nil {
+		return err
+	}
+	closing(lapses.Close)
+	g.telemetry.CountEndingGrace(func() int {
+		return lapses.Ending(24*time.Hour, time.Now(), g.loaded.load().Config.WarnFor)
+	})
 	site, err := pages.New(pages.Options{Help: c.Gateway.Help})
 	if err != nil {
 		return err
@@ -218,7 +227,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 		return err
 	}
 	g.proxy = &proxy.Gateway{
-		Sessions: sessions{g.sessions}, Held: requests{kept}, Audit: g.journal, Tracer: tracer{g.telemetry},
+		Sessions: sessions{g.sessions}, Held: requests{kept}, Grace: lapses, Audit: g.journal, Tracer: tracer{g.telemetry},
 		Meter: meter{g.telemetry}, Signer: signer{signing}, Desk: desk{reception}, Words: site, Log: g.log,
 	}
 	s, err := g.loaded.load().state(nil)

@@ -48,6 +48,9 @@ func (l *Loaded) state(before *proxy.State) (*proxy.State, error) {
 		return nil, err
 	}
 	sources := posture.New(sourcesOf(l.Config))
+	if before != nil {
+		sources.Continue(before.Devices.(devices).Sources)
+	}
 	g := l.Config.Gateway
 	var providers []string
 	for _, p := range l.Config.Providers {
@@ -57,7 +60,7 @@ func (l *Loaded) state(before *proxy.State) (*proxy.State, error) {
 		Table: l.Table, Backends: backends, Devices: devices{sources}, DeviceHeaders: sources.HeaderNames(),
 		RolesOf: l.Config.RolesOf, TrustedProxies: slices.Clone[[]netip.Prefix](g.TrustedProxies),
 		Providers:  providers,
-		SignInHost: g.URL.Hostname(), Port: g.URL.Port(), HSTS: !l.Config.TLS.SelfSigned,
+		SignInHost: g.URL.Hostname(), Port: g.URL.Port(), HSTS: !l.Config.TLS.SelfSigned, Zone: g.TimeZone,
 		Limits: requestLimits(l.Config),
 	}, nil
 }

@@ -34,6 +34,13 @@ type inside struct {
 	addresses map[string]string // by host
 }
 
+// noGrace remembers nothing of devices.
+type noGrace struct{}
+
+func (noGrace) Of(string) ([]access.Lapse, bool) { return nil, true }
+
+func (noGrace) Note(string, []access.Check, []access.Failure, time.Time) {}
+
 // devices are the sources in the proxy's words.
 type devices struct{ *posture.Sources }
 
@@ -85,7 +92,7 @@ func newInside(t testing.TB, w *world) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &proxy.Gateway{Sessions: in, Held: in, Audit: in, Tracer: unseen{}, Meter: in, Signer: in, Desk: in, Words: in, Log: slog.New(slog.DiscardHandler)}
+	g := &proxy.Gateway{Sessions: in, Held: in, Grace: noGrace{}, Audit: in, Tracer: unseen{}, Meter: in, Signer: in, Desk: in, Words: in, Log: slog.New(slog.DiscardHandler)}
 	g.Use(&proxy.State{Table: table, Backends: pools, Devices: devices{in.Sources}, DeviceHeaders: in.HeaderNames(), RolesOf: c.RolesOf, SignInHost: "gate.test", Port: w.Port})
 	for host := range insideCookies {
 		in.addresses[host] = listen(t, g, host)

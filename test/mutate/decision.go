@@ -120,6 +120,22 @@ func decision() []Guard {
 			File: "access/profile.go", Old: "if c.CheckinMaxAge > 0 {", New: "if c.CheckinMaxAge > 0 && false {",
 			Package: contract, Test: "TestDevicesByRoute",
 		}, {
+			Name: "nobody's silence", Why: "whoever has a stolen cookie could choose it (hospital A3)",
+			File: "access/grace.go", Old: `case at.DeviceID == "" || at.Assurance == A0 || last.DeviceID != at.DeviceID || last.Silent:`, New: "case false:",
+			Package: "access", Test: "TestLastKnown",
+		}, {
+			Name: "bad news in silence", Why: "what is known to be bad is bad (hospital A3)",
+			File: "access/grace.go", Old: "return last.worst(at), true", New: "return last, true",
+			Package: "access", Test: "TestLastKnown",
+		}, {
+			Name: "the end of a time of grace", Why: "a warning that nothing follows is none (hospital A3)",
+			File: "access/grace.go", Old: "if q.Now.Before(f.Deadline) {", New: "if true {",
+			Package: "access", Test: "TestGrace",
+		}, {
+			Name: "good news that is proven", Why: "an address is weak proof (hospital A3)",
+			File: "access/profile.go", Old: "if at.Assurance < p.MinAssurance && f.Missing() {", New: "if false {",
+			Package: "access", Test: "TestMinAssurance",
+		}, {
 			Name: "a profile that asks nothing", Why: "a mistake is not a permission (hospital C2)",
 			File: "access/profile.go", Old: "if len(p.Checks) == 0 { // ", New: "if false { // ",
 			Package: "access", Test: "TestZeroValuesRefuse",
