@@ -6,7 +6,7 @@ func backend() []Guard {
 	return []Guard{
 		{
 			Name: "no forwarding without a grant", Why: "whatever else is wrong, nothing leaves unless it was decided (hospital A1, A3, C1)",
-			File: "proxy/gateway.go", Old: "\tif !ok {\n\t\tx.answer(d)\n\t\treturn\n\t}\n\tx.forward(grant)", New: "\t_ = ok\n\tx.forward(grant)",
+			File: "proxy/gateway.go", Old: "\tif !ok {\n\t\tx.answer(d)\n\t\treturn\n\t}\n\tif x.forewarn", New: "\t_ = ok\n\tif x.forewarn",
 			Also:    []Edit{{"proxy/forward.go", "if !grant.Allowed() {", "if false {"}},
 			Package: contract, Test: "TestDeviceAloneOpensNothing",
 		}, {

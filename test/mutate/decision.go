@@ -39,7 +39,7 @@ func decision() []Guard {
 			Package: contract, Test: "TestDevice",
 		}, {
 			Name: "the device is fit", Why: "no broad access from devices that nobody manages (N2; hospital A3, C2)",
-			File: "access/decide.go", Old: "len(failed) > 0 {", New: "len(failed) > 1000 {",
+			File: "access/decide.go", Old: "len(blocking) > 0 {", New: "len(blocking) > 1000 {",
 			Package: contract, Test: "TestDevicesByRoute",
 		}, {
 			Name: "the route's roles", Why: "access is granted there and nowhere else (hospital C2)",
@@ -68,20 +68,7 @@ func decision() []Guard {
 		}, {
 			Name: "the device before the role", Why: "nobody steps up for a page that would still refuse",
 			File: "access/decide.go",
-			Old: `	if failed := need.Device.Assess(q.Posture, q.Now); len(failed) > 0 {
-		return Decision{Verdict: Deny, Reason: failed[0].Reason(), Failed: failed}
-	}
-	if !overlap(need.Allow, who.Roles) {
-		return Decision{Verdict: Deny, Reason: NoRole}
-	}
-`,
-			New: `	if !overlap(need.Allow, who.Roles) {
-		return Decision{Verdict: Deny, Reason: NoRole}
-	}
-	if failed := need.Device.Assess(q.Posture, q.Now); len(failed) > 0 {
-		return Decision{Verdict: Deny, Reason: failed[0].Reason(), Failed: failed}
-	}
-`,
+			Old: "\tif len(blocking) > 0 {\n\t\td.Reason", New: "\tif !overlap(need.Allow, who.Roles) {\n\t\td = q.beyond()\n\t} else if len(blocking) > 0 {\n\t\td.Reason",
 			Package: "access", Test: "TestDecide",
 		}, {
 			Name: "decisions made by hand grant nothing", Why: "there is one place that allows",
@@ -161,7 +148,7 @@ func decision() []Guard {
 			Package: "posture", Test: "TestSendersKeepToTheirListener",
 		}, {
 			Name: "the name of a sender", Why: "an authority certifies others too (D8)",
-			File: "posture/sender.go", Old: "return strings.EqualFold(name, s.Name)", New: "return true",
+			File: "posture/sender.go", Old: "return strings.EqualFold(name, s.Name)", New: "return strings.EqualFold(name, name)",
 			Package: "posture", Test: "TestCertifiedSender",
 		}, {
 			Name: "the usage of a sender's certificate", Why: "a server's certificate is no client's (D8)",
@@ -169,7 +156,7 @@ func decision() []Guard {
 			Package: "posture", Test: "TestCertifiedSender",
 		}, {
 			Name: "a sender is asked again", Why: "a connection outlives its certificate (D8)",
-			File: "posture/sender.go", Old: "return ok && !now.After(until)", New: "return ok",
+			File: "posture/sender.go", Old: "return ok && !now.After(until)", New: "return ok && !until.IsZero()",
 			Package: "posture", Test: "TestCertifiedSenderIsAskedAgain",
 		}, {
 			Name: "one value of a posture header", Why: "two values are two answers (N1)",
