@@ -68,7 +68,7 @@ func decision() []Guard {
 		}, {
 			Name: "the device before the role", Why: "nobody steps up for a page that would still refuse",
 			File: "access/decide.go",
-			Old: "\tif len(blocking) > 0 {\n\t\td.Reason", New: "\tif !overlap(need.Allow, who.Roles) {\n\t\td = q.beyond()\n\t} else if len(blocking) > 0 {\n\t\td.Reason",
+			Old:  "\tif len(blocking) > 0 {\n\t\td.Reason", New: "\tif !overlap(need.Allow, who.Roles) {\n\t\td = q.beyond()\n\t} else if len(blocking) > 0 {\n\t\td.Reason",
 			Package: "access", Test: "TestDecide",
 		}, {
 			Name: "decisions made by hand grant nothing", Why: "there is one place that allows",
