@@ -63,6 +63,12 @@ bench-compare: ## each step of a request at BASE (the commit before, unless said
 fuzz: ## every fuzz test in turn, $(FUZZTIME) each
 	test/fuzz $(FUZZTIME)
 
+.PHONY: pictures
+
+pictures: ## rewrites the pictures of the gateway's pages; look at the difference before you commit it
+	test/setup
+	ANTEROOM_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 ./test/stories -run TestPages
+
 golden: ## rewrites the golden files; read the difference before you commit it
 	$(GO) test ./pages ./audit ./inject -update
 	$(GO) test ./config -run TestDocs -update

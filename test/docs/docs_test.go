@@ -209,6 +209,11 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ofPages, err := filepath.Glob(root + "/docs/screenshots/pages/*.png")
+	if err != nil || len(ofPages) == 0 {
+		t.Fatalf("no pictures of the gateway's pages: %v", err)
+	}
+	pictures = append(pictures, ofPages...)
 	for _, p := range pictures {
 		name, _ := filepath.Rel(root, p)
 		if !shown[name] {

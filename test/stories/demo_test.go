@@ -34,7 +34,7 @@ func TestDemoHospital(t *testing.T) {
 	story.until("nothing has happened yet", `!document.querySelector("#none").hidden && document.querySelector("#live").innerText == "Live."`)
 	p.open(place("start"))
 	p.picture("start")
-	p.fits()
+	p.fits("the start page")
 	p.follow("#pharmacy")
 	p.atLogin()
 	p.picture("sign-in")
@@ -49,7 +49,7 @@ func TestDemoHospital(t *testing.T) {
 		document.querySelector("#cookies").innerText.includes("The gateway's cookie is not among them") &&
 		document.querySelectorAll("#records pre").length == 2 && document.querySelectorAll("#spans li").length == 2`)
 	story.picture("story")
-	story.fits()
+	story.fits("the story")
 	if raw := p.text("body"); strings.Contains(raw, "not available") {
 		t.Errorf("the worklist says\n%s", raw)
 	}
@@ -76,7 +76,7 @@ func TestDemoHospital(t *testing.T) {
 		document.querySelector("#steps .stopped b").innerText == "no" && document.querySelectorAll("#steps .unasked").length == 4 &&
 		document.querySelector("#unseen") != null && document.querySelectorAll("#spans li").length == 1`)
 	story.picture("story-refused")
-	story.fits()
+	story.fits("the story of a refusal")
 	hand.open(device)
 	hand.follow("#device-ipad")
 	p.follow("#anteroom-continue")
