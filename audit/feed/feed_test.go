@@ -68,6 +68,12 @@ func (r *receiver) set(down bool) {
 	r.down = down
 }
 
+func (r *receiver) tried() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls
+}
+
 // missing returns the numbers up to last that never came, and how many came twice.
 func (r *receiver) missing(last uint64) (gone []uint64, again int) {
 	r.mu.Lock()
@@ -86,11 +92,21 @@ func (r *receiver) missing(last uint64) (gone []uint64, again int) {
 }
 
 type meter struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	state
+}
+
+type state struct {
 	up      bool
 	waiting uint64
 	lag     time.Duration
 	missed  uint64
+}
+
+func (m *meter) now() state {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
 }
 
 func (m *meter) FeedSent(string, int) {}
@@ -119,6 +135,12 @@ func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.logs.Write(p)
+}
+
+func (w *world) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.logs.String()
 }
 
 func (w *world) journal() *audit.Journal {
@@ -179,8 +201,8 @@ func TestOutage(t *testing.T) {
 			w.record(j, 50)
 			time.Sleep(time.Minute)
 		}
-		if w.m.up || w.m.waiting < 1500 || w.m.lag < 29*time.Minute {
-			t.Errorf("after half an hour: %+v", w.m)
+		if m := w.m.now(); m.up || m.waiting < 1500 || m.lag < 29*time.Minute {
+			t.Errorf("after half an hour: %+v", m)
 		}
 		stop() // cannot settle, and ends all the same
 		stop = w.run(w.open(true))
@@ -188,9 +210,9 @@ func TestOutage(t *testing.T) {
 			w.record(j, 50)
 			time.Sleep(time.Minute)
 		}
-		calls := w.to.calls
+		calls := w.to.tried()
 		time.Sleep(10 * time.Minute)
-		if tried := w.to.calls - calls; tried < 10 || tried > 60 {
+		if tried := w.to.tried() - calls; tried < 10 || tried > 60 {
 			t.Errorf("tried %d times in 10 minutes", tried)
 		}
 		w.to.set(false)
@@ -206,10 +228,10 @@ func TestOutage(t *testing.T) {
 		if gone, again := w.to.missing(3101); len(gone) > 0 || again > 0 {
 			t.Errorf("%d of %d are missing (%v…), %d came twice", len(gone), end.Seq, gone[:min(3, len(gone))], again)
 		}
-		if !w.m.up || w.m.lag != 0 {
-			t.Errorf("afterwards: %+v", w.m)
+		if m := w.m.now(); !m.up || m.lag != 0 {
+			t.Errorf("afterwards: %+v", m)
 		}
-		text := w.logs.String()
+		text := w.text()
 		if strings.Count(text, "do not reach a feed") != 2 || strings.Count(text, "reach the feed again") != 1 {
 			t.Errorf("log:\n%s", text)
 		}
@@ -327,7 +349,7 @@ func TestNeeded(t *testing.T) {
 		if n := segments(); n != 6 {
 			t.Errorf("%d segments are left while the feed is down, want 6", n)
 		}
-		if !strings.Contains(w.logs.String(), "a feed has not sent it") {
+		if !strings.Contains(w.text(), "a feed has not sent it") {
 			t.Error("nothing was said")
 		}
 		w.to.set(false)
@@ -338,8 +360,8 @@ func TestNeeded(t *testing.T) {
 		}
 		stop()
 		j.Close()
-		if w.m.missed != 0 {
-			t.Errorf("missed %d", w.m.missed)
+		if m := w.m.now(); m.missed != 0 {
+			t.Errorf("missed %d", m.missed)
 		}
 	})
 }

@@ -194,6 +194,13 @@ func TestProfiles(t *testing.T) {
 			continue
 		}
 		claims++
+		for _, a := range list(decoded(t, e), "agent") { // the profiles cannot tell the two apart
+			n, _ := a["network"].(object)
+			p := profiles[strings.TrimPrefix(strings.TrimPrefix(e.Meta.Profile[0], "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."), "Patient")]
+			if len(typed([]object{a}, p.client)) == 1 && n["address"] != "10.20.0.7" || len(typed([]object{a}, p.server)) == 1 && n["address"] != "rx.hospital.example" {
+				t.Errorf("%s: client and server are swapped", e.ID)
+			}
+		}
 		for _, wrong := range obeys(decoded(t, e)) {
 			t.Errorf("%s (%s): %s", e.ID, e.Meta.Profile[0], wrong)
 		}
