@@ -8,6 +8,7 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 20s
+MAINFUZZ ?= 45s
 
 .PHONY: all build run test unit check attack faults mutate bench bench-compare fuzz golden image deb clean
 
@@ -26,6 +27,7 @@ test: ## everything, with the parts that it needs
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /test/)
 	$(GO) test -run TestObjects ./bench
 	$(GO) test -race -timeout 20m -p 1 ./test/...
+	$(GO) test -run '^$$' -fuzz '^FuzzSpelling$$' -fuzztime $(MAINFUZZ) ./test/attack
 	cd test/kubernetes && $(GO) vet ./... && $(GO) test ./...
 
 unit: ## the packages' own tests: no browser, no other program
@@ -60,7 +62,7 @@ bench-audit: ## a year of 30,000,000 audit records, written, proven and searched
 bench-compare: ## each step of a request at BASE (the commit before, unless said) against HEAD
 	bench/compare $(or $(BASE),HEAD~1)
 
-fuzz: ## every fuzz test in turn, $(FUZZTIME) each
+fuzz: ## every fuzz test in turn, $(FUZZTIME) each; make test runs their seeds, and the main property for $(MAINFUZZ)
 	test/fuzz $(FUZZTIME)
 
 .PHONY: pictures

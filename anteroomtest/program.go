@@ -75,6 +75,9 @@ func StartProgram(t testing.TB, binary string, s Setup, env ...string) *Program 
 		if err := g.stop(); err != nil {
 			t.Errorf("the gateway ended with: %v", err)
 		}
+		if Panicked(g.Log()) {
+			t.Error("the gateway panicked")
+		}
 		if t.Failed() {
 			t.Logf("log of the gateway:\n%s", g.log)
 		}

@@ -196,7 +196,7 @@ func (w *world) try(t *testing.T, r row) {
 // a prompt one.
 func (w *world) well(t *testing.T, before int) {
 	t.Helper()
-	if log := w.Log()[before:]; strings.Contains(log, "panic") {
+	if log := w.Log()[before:]; anteroomtest.Panicked(log) {
 		t.Errorf("a panic:\n%s", log)
 	}
 	began := time.Now()

@@ -27,7 +27,10 @@ func TestR4Kill(t *testing.T) {
 	e := begin(t, "R4")
 	kills, seeded, budget := 50, choose(500, 50_000), choose(30*time.Second, time.Hour)
 	var planted []string
-	g := start(t, setup{before: func(g *process) { planted = plant(t, g, seeded) }})
+	g := start(t, setup{
+		before: func(g *process) { planted = plant(t, g, seeded) },
+		edit:   patient("lock_after: 5m, end_after: 30m", "lock_after: 11h, end_after: 12h"), // nobody is active meanwhile
+	})
 	g.Backend.Handle(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(10 * time.Millisecond) // so that requests are under way, and not only come and gone
 		w.Write([]byte("done\n"))
@@ -67,7 +70,7 @@ func TestR4Kill(t *testing.T) {
 	}
 	checker := g.client(t, false, 1)
 	var worst time.Duration
-	var ready []time.Duration
+	var ready, busied []time.Duration
 	fewest := int32(workers)
 	lost, revived := make(map[string]bool), make(map[string]bool) // by cookie
 	began := time.Now()
@@ -96,6 +99,7 @@ func TestR4Kill(t *testing.T) {
 		up.Store(false)
 		took := g.launch()
 		ready, worst = append(ready, took), max(worst, took)
+		busied = append(busied, g.cpu())
 		checker.CloseIdleConnections()
 		for _, b := range alive {
 			if cookie := cookieOf(b, "ehr.test"); g.status(t, checker, "/chart", cookie) != http.StatusOK {
@@ -138,6 +142,7 @@ func TestR4Kill(t *testing.T) {
 	}
 	e.figure("%d kills with at least %d requests in flight", kills, fewest)
 	e.figure("ready again after %v, %v at worst, with %d sessions", round(quantile(ready, .5)), round(worst), seeded+len(alive))
+	e.figure("%v of processor time to get there", quantile(busied, .5))
 	e.figure("%d of %d live sessions lost, %d of %d ended ones revived", len(lost), len(alive), len(revived), len(ended))
 	e.figure("%d of %d requests at the backend missing in a trail of %d records", unrecorded, reached, report.Records)
 	e.must(fewest >= 20, "only %d requests were in flight at a kill", fewest)
@@ -187,7 +192,7 @@ func plant(t testing.TB, g *process, n int) []string {
 	k, err := session.Open(t.Context(), session.Config{
 		Bucket: bucket, Keys: []session.CookieKey{{Hash: root.Derive("cookie hash", 32), Block: root.Derive("cookie block", 32)}},
 		Limits: func() access.Limits {
-			return access.Limits{LockAfter: 5 * time.Minute, EndAfter: 30 * time.Minute, Max: 13 * time.Hour}
+			return access.Limits{LockAfter: 11 * time.Hour, EndAfter: 12 * time.Hour, Max: 13 * time.Hour}
 		},
 	})
 	if err != nil {

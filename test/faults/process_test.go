@@ -96,7 +96,7 @@ func start(t testing.TB, s setup) *process {
 		if err := g.stop(); err != nil {
 			t.Errorf("the gateway ended with: %v", err)
 		}
-		panicked := strings.Contains(g.log.String(), "panic")
+		panicked := anteroomtest.Panicked(g.log.String())
 		findings.ended(g.runs, panicked)
 		if panicked {
 			t.Error("the gateway panicked")
@@ -301,6 +301,26 @@ func (g *process) memory() int64 {
 	}
 	g.t.Fatal("no VmRSS")
 	return 0
+}
+
+// cpu returns the processor time that the process has had.
+func (g *process) cpu() time.Duration {
+	g.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.cmd.Process.Pid))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	const tick = time.Second / 100 // USER_HZ, which is part of the kernel's interface
+	var ticks time.Duration
+	// Behind the name in brackets, which may hold anything: utime and stime are fields 14 and 15 of all.
+	for _, field := range strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * tick
 }
 
 func (g *process) auditDir() string { return filepath.Join(g.Dir, "data", "audit") }

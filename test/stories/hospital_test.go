@@ -168,7 +168,7 @@ func (h *hospital) open(c change, provider func(testing.TB, registration) string
 	cmd := exec.Command(filepath.Join(binaries, "anteroom"), "serve", "--grace", "0", "-c", filepath.Join(h.dir, "anteroom.yaml"))
 	cmd.Stderr = h.said
 	start(h, cmd, h.said, func() error {
-		if strings.Contains(h.said.String(), `"panic"`) {
+		if anteroomtest.Panicked(h.said.String()) {
 			h.Error("the gateway panicked")
 		}
 		return cmd.Process.Signal(syscall.SIGTERM)
