@@ -52,7 +52,7 @@ var layers = map[string][]string{
 		"access", "audit", "audit/feed", "audit/fhir", "audit/otlp", "audit/syslog", "authn", "config", "grace", "held", "inject", "keys", "limit", "listen", "pages",
 		"posture", "proxy", "routes", "session", "signin", "store", "store/certs", "telemetry",
 	},
-	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "posture", "replay", "routes"},
+	"cmd/anteroom":      {"access", "audit", "audit/fhir", "cmd/gateway", "config", "keys", "posture", "replay", "routes"},
 	"cmd/anteroom-demo": {"cmd/gateway", "demo"},
 }
 

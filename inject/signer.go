@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
@@ -32,11 +33,16 @@ type Audience struct {
 // A Signer makes identity assertions: JWTs signed with ES256 (RFC 7518,
 // section 3.4). It is safe for concurrent use and prints no key.
 type Signer struct {
-	key    *ecdsa.PrivateKey
 	issuer string
+	keys   atomic.Pointer[signing]
+	made   cache
+}
+
+// A signing is the key that signs, and the set that verifies.
+type signing struct {
+	key    *ecdsa.PrivateKey
 	header string // the JOSE header, encoded, with its dot
 	jwks   []byte
-	made   cache
 }
 
 // String keeps the key out of logs.
@@ -48,42 +54,74 @@ func (*Signer) GoString() string { return "[secret]" }
 // NewSigner returns a Signer with key, which must be on P-256, whose
 // assertions name issuer as iss.
 func NewSigner(key *ecdsa.PrivateKey, issuer string) (*Signer, error) {
-	if key == nil || key.Curve != elliptic.P256() {
-		return nil, errors.New("assertion key is not on the curve P-256")
-	}
 	if issuer == "" {
 		return nil, errors.New("assertions need an issuer")
 	}
-	point, err := key.PublicKey.Bytes() // 4, X, Y
-	if err != nil {
-		return nil, fmt.Errorf("encode assertion key: %w", err)
+	s := &Signer{issuer: issuer, made: newCache()}
+	if err := s.Use(key); err != nil {
+		return nil, err
 	}
-	x, y := encode(point[1:33]), encode(point[33:65])
-	kid := thumbprint(x, y)
+	return s, nil
+}
+
+// Use has key sign from here on; it and the others verify. What was made before
+// goes on being used for its time, so the key before stays among the others.
+func (s *Signer) Use(key *ecdsa.PrivateKey, others ...*ecdsa.PublicKey) error {
+	if key == nil {
+		return errors.New("no key signs assertions")
+	}
+	var set struct {
+		Keys []jwk `json:"keys"`
+	}
+	for _, public := range append([]*ecdsa.PublicKey{&key.PublicKey}, others...) {
+		k, err := toJWK(public)
+		if err != nil {
+			return err
+		}
+		set.Keys = append(set.Keys, k)
+	}
 	header, err := json.Marshal(struct {
 		Alg string `json:"alg"`
 		Kid string `json:"kid"`
 		Typ string `json:"typ"`
-	}{"ES256", kid, "JWT"})
+	}{"ES256", set.Keys[0].Kid, "JWT"})
 	if err != nil {
-		return nil, fmt.Errorf("encode assertion header: %w", err)
+		return fmt.Errorf("encode assertion header: %w", err)
 	}
-	type jwk struct {
-		Kty string `json:"kty"`
-		Use string `json:"use"`
-		Alg string `json:"alg"`
-		Kid string `json:"kid"`
-		Crv string `json:"crv"`
-		X   string `json:"x"`
-		Y   string `json:"y"`
-	}
-	jwks, err := json.Marshal(struct {
-		Keys []jwk `json:"keys"`
-	}{[]jwk{{"EC", "sig", "ES256", kid, "P-256", x, y}}})
+	jwks, err := json.Marshal(set)
 	if err != nil {
-		return nil, fmt.Errorf("encode assertion keys: %w", err)
+		return fmt.Errorf("encode assertion keys: %w", err)
 	}
-	return &Signer{key: key, issuer: issuer, header: encode(header) + ".", jwks: jwks, made: newCache()}, nil
+	s.keys.Store(&signing{key: key, header: encode(header) + ".", jwks: jwks})
+	return nil
+}
+
+type jwk struct {
+	Kty string `json:"kty"`
+	Use string `json:"use"`
+	Alg string `json:"alg"`
+	Kid string `json:"kid"`
+	Crv string `json:"crv"`
+	X   string `json:"x"`
+	Y   string `json:"y"`
+}
+
+func toJWK(key *ecdsa.PublicKey) (jwk, error) {
+	if key == nil || key.Curve != elliptic.P256() {
+		return jwk{}, errors.New("assertion key is not on the curve P-256")
+	}
+	point, err := key.Bytes() // 4, X, Y
+	if err != nil {
+		return jwk{}, fmt.Errorf("encode assertion key: %w", err)
+	}
+	x, y := encode(point[1:33]), encode(point[33:65])
+	return jwk{"EC", "sig", "ES256", thumbprint(x, y), "P-256", x, y}, nil
+}
+
+// KeyID returns the name by which assertions and the published set call key.
+func KeyID(key *ecdsa.PublicKey) (string, error) {
+	k, err := toJWK(key)
+	return k.Kid, err
 }
 
 // thumbprint names a P-256 key (RFC 7638, section 3): the hash of its required
@@ -97,7 +135,7 @@ func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // JWKS returns the public keys that verify assertions, as a JWK set (RFC 7517,
 // section 5).
-func (s *Signer) JWKS() []byte { return slices.Clone(s.jwks) }
+func (s *Signer) JWKS() []byte { return slices.Clone(s.keys.Load().jwks) }
 
 // claims are what an assertion says, in this order. What is not known is left
 // out; roles and device are always there.
@@ -182,9 +220,10 @@ func (s *Signer) sign(c claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode assertion: %w", err)
 	}
-	signed := s.header + encode(payload)
+	with := s.keys.Load()
+	signed := with.header + encode(payload)
 	sum := sha256.Sum256([]byte(signed))
-	r, t, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
+	r, t, err := ecdsa.Sign(rand.Reader, with.key, sum[:])
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)
 	}

@@ -1,5 +1,5 @@
 // Package keys holds the gateway's root key, from which every other key is
-// derived, one for each purpose.
+// derived, one for each purpose, and the turns that keys take.
 package keys
 
 import (
@@ -8,6 +8,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,6 +80,9 @@ func create(dir, path string) (Root, error) {
 	}
 	return Root{key}, nil
 }
+
+// ID names the key and gives nothing of it away.
+func (r Root) ID() string { return hex.EncodeToString(r.Derive("root id", 8)) }
 
 // Derive returns n bytes of key for purpose (HKDF-SHA-256, RFC 5869). The same
 // purpose always gives the same key; different purposes give unrelated ones.

@@ -84,6 +84,14 @@ func backend() []Guard {
 			File: "inject/cache.go", Old: "if !ok || a.subject != about ||", New: "if !ok ||",
 			Package: "inject", Test: "TestAssertionReuse",
 		}, {
+			Name: "the next key is announced", Why: "a backend that keeps the set must have heard of the key that signs",
+			File: "keys/assertions.go", Old: "Lead = 24 * time.Hour      //", New: "Lead = time.Second //",
+			Package: "keys", Test: "TestTurns",
+		}, {
+			Name: "the key before is kept", Why: "what it signed is still on its way",
+			File: "keys/assertions.go", Old: "over := i+1 < len(a.keys) && !now.Before(a.keys[i+1].From.Add(Rest))", New: "over := i+1 < len(a.keys) && !now.Before(a.keys[i+1].From)",
+			Package: "keys", Test: "TestTurns",
+		}, {
 			Name: "no assertion without a grant", Why: "the signing key speaks of nobody who was not let in",
 			File: "inject/signer.go", Old: "\tif !g.Allowed() {\n\t\treturn \"\", ErrNoGrant\n\t}\n", New: "",
 			Package: "inject", Test: "TestAssertionForNobody",

@@ -15,7 +15,7 @@ func edges() []Guard {
 			Package: "config", Test: "TestSecretIsNeverPrinted",
 		}, {
 			Name: "keys do not print", Why: "none stands in a log (P2)",
-			File: "inject/signer.go", Old: "func (*Signer) GoString() string { return \"[secret]\" }", New: "func (s *Signer) GoString() string { return s.key.D.String() }",
+			File: "inject/signer.go", Old: "func (*Signer) GoString() string { return \"[secret]\" }", New: "func (s *Signer) GoString() string { return s.keys.Load().key.D.String() }",
 			Package: "inject", Test: "TestKeyID",
 		}, {
 			Name: "a bad file is refused", Why: "the old configuration stays in force (Q4)",
