@@ -45,6 +45,7 @@ type Metrics struct {
 	held     atomic.Pointer[func() int]
 	ending   atomic.Pointer[func() int]
 	expiries expiries
+	keySince atomic.Int64 // Unix seconds
 }
 
 // latencies reach from a cached answer to a backend's time limit, in seconds.
@@ -103,6 +104,9 @@ func newMetrics(lost func() int64) *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_held_requests", Help: "Requests kept while their person proves themselves."}, func() float64 { return number(&m.held) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_devices_blocked_soon", Help: "Devices that will be refused within 24 hours, unless they meet their checks."}, func() float64 { return number(&m.ending) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "anteroom_telemetry_dropped_total", Help: "Spans that did not reach the collector."}, func() float64 { return float64(lost()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "anteroom_assertion_key_age_seconds", Help: "How long the key that signs assertions has been doing so."}, func() float64 {
+			return time.Since(time.Unix(m.keySince.Load(), 0)).Seconds()
+		}),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -198,6 +202,9 @@ func (m *Metrics) ProviderUp(name string, up bool) {
 // NotIssued counts a certificate that the authority did not issue, for a
 // configured host.
 func (m *Metrics) NotIssued(host string) { m.notIssued.WithLabelValues(host).Inc() }
+
+// AssertionKeySince says from when on the key signs that now does.
+func (m *Metrics) AssertionKeySince(t time.Time) { m.keySince.Store(t.Unix()) }
 
 // CertificateExpires says when the certificate for a configured host ends.
 func (m *Metrics) CertificateExpires(host string, at time.Time) {

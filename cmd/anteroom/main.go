@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), routesCommand(), auditCommand(), diffCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), routesCommand(), auditCommand(), keysCommand(), diffCommand(), schemaCommand(), versionCommand())
 	root.AddCommand(manual()...)
 
 	cmd, err := root.ExecuteContextC(ctx)
@@ -95,6 +95,15 @@ func exactly(n int, what string) cobra.PositionalArgs {
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("%q is one argument too many", args[0])}
+	}
+	return nil
+}
+
+// onlyCommands is for a command that has others below it, and none of its own:
+// cobra would answer an unknown one with help and no error.
+func onlyCommands(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q", args[0])}
 	}
 	return nil
 }

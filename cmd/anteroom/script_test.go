@@ -28,6 +28,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "journal": journal, "copies": copied, "disclosed": disclosed, "nextday": nextDay, "replace": replace,
+			"awaits": awaits, "holds": holds,
 		},
 		RequireExplicitExec: true,
 	})
@@ -143,4 +144,37 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%q stands %d times in %s", args[1], n, files[0])
 	}
 	ts.Check(os.WriteFile(files[0], bytes.Replace(text, []byte(args[1]), []byte(args[2]), 1), 0o600))
+}
+
+// awaits FILE waits until there is such a file.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaits FILE")
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("after a minute there is no %s", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// holds GLOB TEXT wants TEXT in the one file that GLOB names.
+func holds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: holds GLOB TEXT")
+	}
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(files) != 1 {
+		ts.Fatalf("%s names %d files", args[0], len(files))
+	}
+	text, err := os.ReadFile(files[0])
+	ts.Check(err)
+	if !bytes.Contains(text, []byte(args[1])) {
+		ts.Fatalf("%s does not hold %q", files[0], args[1])
+	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/anteroom/anteroom/authn"
 	"github.com/anteroom/anteroom/grace"
 	"github.com/anteroom/anteroom/held"
-	"github.com/anteroom/anteroom/inject"
 	"github.com/anteroom/anteroom/keys"
 	"github.com/anteroom/anteroom/listen"
 	"github.com/anteroom/anteroom/pages"
@@ -72,6 +71,7 @@ type running struct {
 	telemetry *telemetry.Telemetry
 	proxy     *proxy.Gateway
 	server    *listen.Server
+	rotation  *rotation
 }
 
 // Run builds the gateway that o names and serves until ctx ends; then it
@@ -126,7 +126,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	go func() { defer close(watched); g.watch(work) }()
 	go g.proxy.WatchStreams(work)
 	go g.greetAll(work)
-	return g.serve(ctx, o, func() { stopWork(); <-watched })
+	turned := make(chan struct{})
+	go func() { defer close(turned); g.rotate(work) }()
+	return g.serve(ctx, o, func() { stopWork(); <-watched; <-turned })
 }
 
 // open builds every part but the listeners.
@@ -200,7 +202,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	if err != nil {
 		return err
 	}
-	signing, err := inject.NewSigner(root.DeriveECDSA("assertions"), c.Gateway.URL.String())
+	signing, err := g.openRotation(dir, root)
 	if err != nil {
 		return err
 	}
