@@ -49,7 +49,7 @@ var table = [kindCount]words{
 		next: "Recheck", back: "Go back"},
 	DeviceWarning: {name: "device_warning", code: "device_warning", status: http.StatusOK, icon: "clock", tone: "wait",
 		head: "This device needs something soon",
-		lead: []string{"You can go on working now. After that, this page won't open on it."},
+		lead: []string{"You can go on working now. Do this in time, or this page won't open here any more."},
 		next: "Later"},
 	DeviceChanged: {name: "device_changed", code: string(access.DeviceChanged), status: http.StatusOK, icon: "tablet", tone: "ask",
 		head: "You were signed out because the device changed",
