@@ -32,13 +32,13 @@ func TestBlockedDevice(t *testing.T) {
 			ends   bool // the check is a hard one
 		}{
 			{"outdated", compliant("X-Mdm-Os-Version", "18.5"), "device_fresh_os",
-				[]string{"This iPad is on 18.5. It needs 18.7.3 or newer.", "Software Update", "Try again"}, false},
+				[]string{"This iPad is on 18.5. It needs 18.7.3 or newer to open this page.", "Software Update", "Recheck"}, false},
 			{"not heard of for days", compliant("X-Mdm-Checked-In-At", old), "device_fresh_checkin",
-				[]string{"has not reported in for 3 days", "Choose Sync", "Try again"}, false},
+				[]string{"has not reported in for 3 days", "Choose Sync", "Recheck"}, false},
 			{"jailbroken", compliant("X-Mdm-Compromised", "true"), "device_not_jailbroken",
 				[]string{"can't be used for patient data", "Take it to IT"}, true},
 			{"perhaps jailbroken", compliant("X-Mdm-Compromised", "unknown"), "device_not_jailbroken",
-				[]string{"We don't know whether this iPad is safe", "Try again"}, true},
+				[]string{"We don't know whether this iPad is safe", "Recheck"}, true},
 		} {
 			p := h.browser(compliant()).tab()
 			p.enter("nora", h.rx+"/orders")
