@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -110,6 +111,14 @@ type marker struct {
 	from   int64 // where the chunk begins that is being filled
 	at     int64
 	chunks []chunk
+	recent [256]marked // most values come twice, in a request's record and in its outcome's
+}
+
+// A marked is a value and its entry.
+type marked struct {
+	kind    kind
+	spelled []byte
+	key     uint64
 }
 
 func newMarker(salt [sha256.Size]byte, at int64) *marker {
@@ -125,9 +134,19 @@ func (m *marker) key(k kind, spelled []byte) uint64 {
 }
 
 func (m *marker) add(k kind, spelled []byte) {
-	if len(spelled) > 0 {
-		m.keys = append(m.keys, m.key(k, spelled))
+	n := len(spelled)
+	if n == 0 {
+		return
 	}
+	slot := uint32(k)
+	for _, c := range spelled[max(0, n-6):] { // where ids differ
+		slot = slot*31 + uint32(c)
+	}
+	r := &m.recent[(slot^slot>>8)%uint32(len(m.recent))]
+	if r.kind != k || !bytes.Equal(r.spelled, spelled) {
+		*r = marked{k, spelled, m.key(k, spelled)}
+	}
+	m.keys = append(m.keys, r.key)
 }
 
 // line marks the next line; s is nil when it is not written as the journal writes.
