@@ -34,6 +34,9 @@ func Encode(b []byte, e *access.Event, now time.Time) []byte {
 // Decode reads a line.
 var Decode = decode
 
+// BlockBytes is how much is looked at at once.
+const BlockBytes = blockBytes
+
 // DecodeAny reads a line by encoding/json alone.
 var DecodeAny = decodeAny
 

@@ -231,6 +231,11 @@ func TestDamagedIndexIsNotUsed(t *testing.T) {
 	}
 	edit(t, filepath.Join(dir, today), func(all []string) []string { return all[:len(all)-1] })
 	check("of a segment that was cut", whole)
+	edit(t, filepath.Join(dir, today), func(all []string) []string {
+		return append(all, `{"seq":99,"subject":{"username":"person-7"}}`)
+	})
+	wanted[e] = brute(allDecoded(t, dir), e)
+	check("of a segment that went on", whole)
 }
 
 func TestIndexesAreMadeAndDeletedWithTheirSegments(t *testing.T) {

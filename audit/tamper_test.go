@@ -204,6 +204,37 @@ func TestForgedCheckpoint(t *testing.T) {
 	}
 }
 
+// Blocks of lines are looked at side by side: a change in the last line of one
+// shows only where the next begins.
+func TestVerifyFindsAChangeWhereABlockEnds(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, options(dir))
+	for i := range 900 {
+		e := *granted()
+		e.RequestID = fmt.Sprint("r", i)
+		record(t, j, &e, false)
+	}
+	closed(t, j)
+	sound(t, dir)
+	path := filepath.Join(dir, today)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	if len(whole) < 2*audit.BlockBytes {
+		t.Fatalf("a segment of %d bytes is no two blocks", len(whole))
+	}
+	at := bytes.LastIndex(whole[:audit.BlockBytes], []byte(`"verdict":"allow"`))
+	line := 1 + bytes.Count(whole[:at], []byte("\n"))
+	if end := at + bytes.IndexByte(whole[at:], '\n'); end >= audit.BlockBytes { // the line goes on in the next block
+		at = bytes.LastIndex(whole[:at], []byte(`"verdict":"allow"`))
+		line--
+	}
+	copy(whole[at:], `"verdict":"alloW"`)
+	must(t, os.WriteFile(path, whole, 0o600))
+	if got, want := verify(t, dir).Problem, fmt.Sprintf("%s:%d: record %d: was changed", today, line, line); got == nil || !strings.HasPrefix(got.String(), want) {
+		t.Errorf("verify says %v, want %s", got, want)
+	}
+}
+
 func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 	dir := twoDays(t, 2)
 	for _, name := range []string{today, "2026-11-22.ndjson"} {

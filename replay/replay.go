@@ -51,7 +51,7 @@ type Answer struct {
 	Kind  Kind
 	Route string // that governs it now, else that governed it
 	Rule  string // that settles it now, else that settled it; "" for the route's own
-	From  string // verdict and reason, as "allow", or "deny (no_role)"
+	From  string // unless Same: verdict and reason, as "allow", or "deny (no_role)"
 	To    string // the same; with CannotTell and often with Different several, joined by "or"
 	Why   []string
 	Moved bool // with old: what was recorded is not what old says
@@ -134,11 +134,15 @@ func (r *Replay) Judge(rec *audit.Record) Answer {
 		}
 		seen := question{rec: rec, req: req, facts: ask, other: r.old}
 		w.to, w.why = seen.judge(r.new), ask.why()
+		more := ask.next()
+		if tried == 0 && !more { // nearly always: nothing was asked that the record does not hold
+			return sole(w, recorded, !fits)
+		}
 		all = append(all, w)
 		if fits {
 			kept = append(kept, w)
 		}
-		if !ask.next() {
+		if !more {
 			break
 		}
 	}
@@ -156,6 +160,18 @@ const maxWorlds = 1 << 10
 type world struct {
 	from, to outcome
 	why      []string
+}
+
+// sole is the answer where there is one way.
+func sole(w world, recorded outcome, moved bool) Answer {
+	a := Answer{
+		Kind: Same, Route: cmp.Or(w.to.route, w.from.route, recorded.route, "-"),
+		Rule: cmp.Or(w.to.rule, w.from.rule, recorded.rule), Moved: moved,
+	}
+	if w.from.verdict != w.to.verdict {
+		a.Kind, a.From, a.To = Different, w.from.String(), w.to.String()
+	}
+	return a
 }
 
 func answer(worlds []world, recorded outcome, moved bool) Answer {

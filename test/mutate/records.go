@@ -35,10 +35,10 @@ func records() []Guard {
 		}, {
 			Name: "and from block to block", Why: "the same, where a segment or a block begins (P4)",
 			File: "audit/chain.go", Old: "v.begun && (s.first.prev != v.last.hash || s.first.seq != v.last.seq+1)", New: "v.begun && s.first.seq != v.last.seq+1",
-			Package: "audit", Test: "TestVerifyNamesTheFirstBadRecord",
+			Package: "audit", Test: "TestVerifyFindsAChangeWhereABlockEnds",
 		}, {
 			Name: "indexes are proven", Why: "nobody is taken out of what searches look at, in a trail that is called intact",
-			File: "audit/tally.go", Old: "if have != want && v.misled == nil {", New: "if false {",
+			File: "audit/tally.go", Old: "if have != want && v.misled == nil {", New: "if have != want && v.misled != nil {",
 			Package: "audit", Test: "TestVerifyProvesIndexes",
 		}, {
 			Name: "an index is of its segment as it is", Why: "a search of a segment that was cut or goes on misses nothing",
