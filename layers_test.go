@@ -17,6 +17,7 @@ const module = "github.com/anteroom/anteroom/"
 // down; a new package is given its place here.
 var layers = map[string][]string{
 	"access": {},
+	"carry":  {},
 	"keys":   {},
 	"limit":  {},
 	"store":  {},
@@ -41,7 +42,7 @@ var layers = map[string][]string{
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
 	"replay":  {"access", "audit", "routes"},
-	"proxy":   {"access", "limit", "pages", "routes"},
+	"proxy":   {"access", "carry", "limit", "pages", "routes"},
 	"signin":  {"access", "authn", "held", "pages", "session", "store"},
 
 	"demo": {},

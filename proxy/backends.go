@@ -5,20 +5,21 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"syscall"
 	"time"
 
+	"github.com/anteroom/anteroom/carry"
 	"github.com/anteroom/anteroom/routes"
 )
 
 // Backends are the pools of connections to the servers behind the routes, one
 // for each distinct server and way of reaching it.
 type Backends struct {
-	pools map[poolKey]*http.Transport
-	of    map[*routes.Backend]*http.Transport
+	pools map[poolKey]carry.Carrier
+	of    map[*routes.Backend]carry.Carrier
 }
 
 // A poolKey is everything that a connection depends on.
@@ -32,7 +33,7 @@ type poolKey struct {
 // NewBackends returns pools for the backends of table. Those that old already
 // has go on, with their open connections; old may be nil.
 func NewBackends(table *routes.Table, old *Backends) (*Backends, error) {
-	b := &Backends{pools: make(map[poolKey]*http.Transport), of: make(map[*routes.Backend]*http.Transport)}
+	b := &Backends{pools: make(map[poolKey]carry.Carrier), of: make(map[*routes.Backend]carry.Carrier)}
 	for _, r := range table.Routes() {
 		key := poolKey{origin: r.Backend.URL.String(), name: r.Backend.HostHeader, timeout: r.Backend.Timeout}
 		if r.Backend.CAFile != "" {
@@ -61,37 +62,39 @@ func NewBackends(table *routes.Table, old *Backends) (*Backends, error) {
 func (b *Backends) CloseIdle(next *Backends) {
 	for key, pool := range b.pools {
 		if next == nil || next.pools[key] != pool {
-			pool.CloseIdleConnections()
+			pool.CloseIdle()
 		}
 	}
 }
 
-// newPool returns a transport that follows nothing from its environment, sends
-// a body only as it came, and waits for the first byte no longer than it may.
-func newPool(b *routes.Backend, key poolKey) (*http.Transport, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+// newPool returns a carrier that follows nothing from its environment, and
+// connects to no address where no backend may be.
+func newPool(b *routes.Backend, key poolKey) (carry.Carrier, error) {
+	o := carry.Options{Address: address(b.URL), Timeout: b.Timeout, Control: onlyBackends(b.Own)}
+	if b.URL.Scheme != "https" {
+		return newCarrier(o), nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: b.URL.Hostname(), NextProtos: []string{"http/1.1"}}
 	if key.ca != "" {
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM([]byte(key.ca)) {
 			return nil, fmt.Errorf("ca_file %s holds no certificate", b.CAFile)
 		}
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: onlyBackends(b.Own)}
-	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        conf,
-		TLSHandshakeTimeout:    dialTimeout,
-		ResponseHeaderTimeout:  b.Timeout,
-		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        90 * time.Second,
-		DisableCompression:     true, // Accept-Encoding is the client's
-		ForceAttemptHTTP2:      b.URL.Scheme == "https",
-		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
-	}, nil
+	o.TLS = conf
+	return newCarrier(o), nil
+}
+
+// address returns where u leads.
+func address(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // onlyBackends refuses, once a name has become an address, one where no backend may be.
@@ -107,7 +110,3 @@ func onlyBackends(own []netip.AddrPort) func(network, address string, _ syscall.
 		return nil
 	}
 }
-
-// dialTimeout bounds connecting and the handshake: a backend that is down is
-// told of within a second or, when it swallows packets, this.
-const dialTimeout = 5 * time.Second

@@ -108,7 +108,6 @@ func (x *exchange) admit() *refusal {
 	if n := x.state.protection.strip(r.Header); n > 0 {
 		x.g.Meter.HeadersDropped(n)
 	}
-	r.Trailer = nil
 	if !slices.Contains(x.route.Methods, x.req.Method) && !isPreflight(r) {
 		return refuse(methodNotAllowed, "method")
 	}

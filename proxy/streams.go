@@ -24,7 +24,7 @@ type stream struct {
 	device   string
 	posture  access.Posture
 	last     access.Posture // what stood in for it when the stream opened in the silence of its source
-	stop     context.CancelCauseFunc
+	stop     func(why error)
 	upgraded atomic.Bool
 }
 

@@ -4,7 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/http"
+	"sync"
 	"sync/atomic"
+
+	"github.com/anteroom/anteroom/carry"
 )
 
 // Codes of the close frames that the gateway sends (RFC 6455, section 7.4.1).
@@ -94,3 +98,101 @@ func (t *tunnel) CloseWrite() error {
 	}
 	return errors.ErrUnsupported
 }
+
+// switchProtocols gives the client the answer to its handshake and then carries
+// bytes both ways, until both sides have ended or one has failed.
+func (c *carriage) switchProtocols(answer *carry.Answer) {
+	x := c.x
+	backend := &tunnel{ReadWriteCloser: answer.Tunnel()}
+	defer backend.Close()
+	x.settle()
+	x.w.status = answer.Status // it is written past WriteHeader
+	client, buffered, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		panic(err) // checkUpgrade lets none through that cannot be
+	}
+	defer client.Close()
+	if c.grant.Session() != nil {
+		c.watch(func(why error) {
+			backend.end(closeCode(why))
+			backend.Close()
+		}, true)
+	}
+	h := x.w.Header()
+	handOver(h, answer.Header)
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n")
+	h.Write(buffered)
+	io.WriteString(buffered, "\r\n")
+	if buffered.Flush() != nil {
+		return
+	}
+	var early []byte // that the client sent behind its handshake
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early, _ = buffered.Peek(n)
+	}
+	var up sync.WaitGroup
+	defer up.Wait()
+	up.Go(func() {
+		_, err := backend.Write(early)
+		if err == nil {
+			err = relay(backend, client)
+		}
+		if err == nil {
+			err = backend.CloseWrite()
+		}
+		if err != nil && backend.code.Load() == 0 { // else the close frame is still to go
+			backend.Close()
+			client.Close()
+		}
+	})
+	if relay(client, backend) == nil {
+		if half, ok := client.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			return // the client may still have something to say
+		}
+	}
+	backend.Close()
+	client.Close()
+}
+
+// relay copies from one side to the other. While nothing comes it holds only a
+// small buffer: most WebSockets are silent most of the time.
+func relay(to io.Writer, from io.Reader) error {
+	few := make([]byte, 2<<10)
+	for {
+		n, err := from.Read(few)
+		if n > 0 {
+			if _, err := to.Write(few[:n]); err != nil {
+				return err
+			}
+		}
+		if err == nil && n == len(few) { // there is likely to be more
+			err = burst(to, from, len(few))
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // as readers give it
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// burst copies for as long as more than few bytes come at once.
+func burst(to io.Writer, from io.Reader, few int) error {
+	many := bursts.Get().(*[16 << 10]byte)
+	defer bursts.Put(many)
+	for {
+		n, err := from.Read(many[:])
+		if n > 0 {
+			if _, err := to.Write(many[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil || n <= few {
+			return err
+		}
+	}
+}
+
+var bursts = sync.Pool{New: func() any { return new([16 << 10]byte) }}

@@ -103,7 +103,7 @@ func TestBackendOverTLS(t *testing.T) {
 				t.Fatalf("%d, want %d\n%s", p.Status, c.status, p.Body)
 			}
 			if c.status == 200 {
-				if want := "HTTP/2.0 nora ehr.test:" + g.Port; p.Body != want {
+				if want := "HTTP/1.1 nora ehr.test:" + g.Port; p.Body != want {
 					t.Errorf("the backend saw %q, want %q", p.Body, want)
 				}
 				return

@@ -30,14 +30,6 @@ func front() []Guard {
 			File: "proxy/headers.go", Old: "for _, name := range consumed {", New: "for _, name := range consumed[:0] {",
 			Package: contract, Test: "TestHeaderNames",
 		}, {
-			Name: "trailers", Why: "a trailer is a header that comes late (A9)",
-			File: "proxy/exchange.go", Old: "\tr.Trailer = nil\n", New: "",
-			Also: []Edit{
-				{"proxy/forward.go", "\tout.Trailer = nil\n", ""},
-				{"proxy/headers.go", `"Te", "Trailer", `, `"Te", `},
-			},
-			Package: contract, Test: "TestTrailersAreDropped",
-		}, {
 			Name: "dot segments", Why: "two servers end up in two places (C1, C2, C4)",
 			File: "routes/request.go", Old: `if s == "." || s == ".." {`, New: `if s == "\x00" {`,
 			Package: "routes", Test: "TestPathsThatTwoServersCouldReadDifferently",
@@ -130,7 +122,7 @@ func front() []Guard {
 			Package: contract, Test: "TestHandshake",
 		}, {
 			Name: "WebSocket answer", Why: "a 101 that proves nothing opens no tunnel (G5)",
-			File: "proxy/forward.go", Old: `if !strings.EqualFold(h.Get("Upgrade"), "websocket") || `, New: `if false && `,
+			File: "proxy/answer.go", Old: `if !strings.EqualFold(h.Get("Upgrade"), "websocket") || `, New: `if false && `,
 			Package: contract, Test: "TestHandshake",
 		}, {
 			Name: "client address from the right", Why: "the left of X-Forwarded-For is whatever the client wrote (B4)",

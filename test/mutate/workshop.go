@@ -36,7 +36,7 @@ func (g Guard) edits() []Edit { return append([]Edit{{g.File, g.Old, g.New}}, g.
 // guards returns the whole table.
 func guards() []Guard {
 	var all []Guard
-	for _, part := range [][]Guard{front(), backend(), decision(), stepUp(), sessions(), signIn(), records(), edges()} {
+	for _, part := range [][]Guard{front(), backend(), carrier(), decision(), stepUp(), sessions(), signIn(), records(), edges()} {
 		all = append(all, part...)
 	}
 	return all
