@@ -79,27 +79,28 @@ func signIn(t *testing.T, debian string) {
 	g.Stop()
 }
 
-// The unit says nothing that systemd does not understand, and gives the program
+// The units say nothing that systemd does not understand, and give the program
 // little to abuse.
-func TestUnit(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatal("systemd-analyze is missing: test/setup installs systemd")
-	}
-	unit, err := os.ReadFile(root + "/deploy/systemd/anteroom.service")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestUnits(t *testing.T) {
 	dir := t.TempDir()
-	there := strings.ReplaceAll(string(unit), "/usr/bin/anteroom", "/bin/true") // the program is not installed here
-	there = regexp.MustCompile(`(?m)^Documentation=.*\n`).ReplaceAllString(there, "")
-	file := filepath.Join(dir, "anteroom.service")
-	if err := os.WriteFile(file, []byte(there), 0o644); err != nil {
-		t.Fatal(err)
+	unit := func(name string) string {
+		text, err := os.ReadFile(root + "/deploy/systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := strings.ReplaceAll(string(text), "/usr/bin/anteroom", "/bin/true") // neither the program nor its manual is installed here
+		there = regexp.MustCompile(`(?m)^Documentation=.*\n`).ReplaceAllString(there, "")
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(there), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
-	if said := run(t, "systemd-analyze", "verify", "--recursive-errors=no", file); said != "" {
+	service, socket := unit("anteroom.service"), unit("anteroom.socket")
+	if said := run(t, "systemd-analyze", "verify", "--recursive-errors=no", service, socket); said != "" {
 		t.Errorf("systemd-analyze verify: %s", said)
 	}
-	said := run(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", file) // 2.0 of 10
+	said := run(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", service) // 2.0 of 10
 	if !strings.Contains(said, "Overall exposure level") {
 		t.Errorf("systemd-analyze security: %s", said)
 	}
