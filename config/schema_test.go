@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,7 +80,17 @@ func jsonValue(t *testing.T, n *yaml.Node) any {
 
 func TestSchema(t *testing.T) {
 	_, s := schema(t)
-	for name, text := range map[string][]byte{"example.yaml": read(t, "example.yaml"), "the smallest file": []byte(small("", ""))} {
+	good := map[string][]byte{"example.yaml": read(t, "example.yaml"), "the smallest file": []byte(small("", ""))}
+	examples, err := filepath.Glob("../examples/*.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("examples: %v, %v", examples, err)
+	}
+	for _, file := range examples {
+		if good[file], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range good {
 		if err := validate(t, s, text); err != nil {
 			t.Errorf("%s is refused: %v", name, err)
 		}
