@@ -53,7 +53,8 @@ const (
 	OldLogin       Reason = "old_login"
 	OnceUsed       Reason = "once_used"
 	SubjectChanged Reason = "subject_changed"
-	OtherProvider  Reason = "other_provider" // signed in, but at a provider that does not count here
+	GroupsLeftOut  Reason = "groups_left_out" // the provider names too few of a person's groups to judge by
+	OtherProvider  Reason = "other_provider"  // signed in, but at a provider that does not count here
 	BadRequest     Reason = "bad_request"
 )
 

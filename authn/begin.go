@@ -1,10 +1,13 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,9 +46,11 @@ func (a Attempt) GoString() string { return a.String() }
 func (a Attempt) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Begin returns the address to send a browser to, and what to keep until it
-// comes back with state, which must be hard to guess. It returns an
-// [*UnavailableError] when the provider does not answer just now: within
-// 300 ms once that is known, within 3.2 s the first time.
+// comes back with state, which must be hard to guess. Where the provider takes
+// the request itself (RFC 9126), it is handed over first and the address holds
+// none of it. Begin returns an [*UnavailableError] when the provider does not
+// answer just now: within 300 ms once that is known, within 3.2 s the first
+// time; and a [*RefusedError] when it takes no such request.
 func (p *Provider) Begin(ctx context.Context, state string, ask Ask) (authURL string, a Attempt, err error) {
 	if state == "" {
 		return "", Attempt{}, errors.New("authn: begin a sign-in without a state")
@@ -67,7 +72,14 @@ func (p *Provider) Begin(ctx context.Context, state string, ask Ask) (authURL st
 		oauth2.S256ChallengeOption(a.Verifier),
 		oauth2.SetAuthURLParam("response_mode", "query"),
 	}
-	if len(ask.ACRValues) > 0 {
+	if len(ask.ACRValues) == 0 {
+		ask.ACRValues = p.cfg.ACRValues
+	}
+	switch {
+	case len(ask.ACRValues) == 0:
+	case p.cfg.AskByClaims:
+		options = append(options, oauth2.SetAuthURLParam("claims", p.claimsParameter(ask.ACRValues)))
+	default:
 		options = append(options, oauth2.SetAuthURLParam("acr_values", strings.Join(ask.ACRValues, " ")))
 	}
 	if ask.Login {
@@ -79,7 +91,35 @@ func (p *Provider) Begin(ctx context.Context, state string, ask Ask) (authURL st
 		seconds := strconv.FormatInt(int64(ask.MaxAge/time.Second), 10)
 		options = append(options, oauth2.SetAuthURLParam("max_age", seconds))
 	}
-	return p.oauth(doc).AuthCodeURL(state, options...), a, nil
+	authURL = p.oauth(doc).AuthCodeURL(state, options...)
+	if doc.Pushed == "" {
+		return authURL, a, nil
+	}
+	u, err := url.Parse(authURL)
+	if err != nil {
+		return "", Attempt{}, &UnavailableError{Issuer: p.cfg.Issuer, Err: errors.New("its authorization_endpoint cannot be used")}
+	}
+	short, err := p.push(ctx, doc, u.Query())
+	if err != nil {
+		return "", Attempt{}, err
+	}
+	u.RawQuery = short.Encode()
+	return u.String(), a, nil
+}
+
+// claimsParameter asks for one of values as an essential claim (Core, section
+// 5.5.1.1). One value alone is asked for by that name: there are providers that
+// know only that.
+func (p *Provider) claimsParameter(values []string) string {
+	want := map[string]any{"essential": true, "values": values}
+	if len(values) == 1 {
+		want = map[string]any{"essential": true, "value": values[0]}
+	}
+	text, err := json.Marshal(map[string]any{"id_token": map[string]any{cmp.Or(p.cfg.Claims.ACR, "acr"): want}})
+	if err != nil {
+		return "{}" // text and true can always be written
+	}
+	return string(text)
 }
 
 func (p *Provider) oauth(doc *document) *oauth2.Config {

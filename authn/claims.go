@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -103,6 +104,64 @@ func words(raw json.RawMessage) []string {
 		}
 	}
 	return kept
+}
+
+// acr returns what the claim of this name says of the strength of the sign-in:
+// one word, or those of an array apart by blanks. A word with a blank in it is
+// none, since it would pass for several.
+func (c claims) acr(name string) string {
+	const most = 1024 // bytes in all: it goes into records and headers
+	var all string
+	for _, one := range words(c.at(name)) {
+		if strings.ContainsFunc(one, unicode.IsSpace) || len(all)+1+len(one) > most {
+			continue
+		}
+		all = strings.TrimPrefix(all+" "+one, " ")
+	}
+	return all
+}
+
+// A pick is a path that picks from an array of objects by another claim:
+// array[member=claim].rest.
+type pick struct{ array, member, claim, rest string }
+
+func parsePick(path string) (pick, bool) {
+	array, more, ok := strings.Cut(path, "[")
+	inner, rest, closed := strings.Cut(more, "].")
+	member, claim, named := strings.Cut(inner, "=")
+	k := pick{array, member, claim, rest}
+	return k, ok && closed && named && array != "" && member != "" && claim != "" && rest != ""
+}
+
+// from gathers the words of what k picks in c, where chosen holds the claim
+// that it picks by. An object that does not match exactly is left out.
+func (k pick) from(c, chosen claims) []string {
+	wanted, ok := asText(chosen.at(k.claim))
+	var all []json.RawMessage
+	if !ok || wanted == "" || json.Unmarshal(c.at(k.array), &all) != nil {
+		return nil
+	}
+	var found []string
+	for _, raw := range all {
+		var one claims
+		if json.Unmarshal(raw, &one) != nil || one.text(k.member) != wanted {
+			continue
+		}
+		found = append(found, words(one.at(k.rest))...)
+	}
+	return found[:min(len(found), maxWords)]
+}
+
+// leavesOut reports whether the provider says that it left the claim at path
+// out, and where else to ask for it (Core, section 5.6.2; Microsoft Entra also
+// says hasgroups).
+func (c claims) leavesOut(path string) bool {
+	var elsewhere claims
+	top, _, _ := strings.Cut(path, ".")
+	if json.Unmarshal(c["_claim_names"], &elsewhere) == nil && (elsewhere.has(path) || elsewhere.has(top)) {
+		return true
+	}
+	return path == "groups" && strings.Trim(string(bytes.TrimSpace(c["hasgroups"])), `"`) == "true"
 }
 
 // audience reads aud: one string, or an array of them. It leaves nothing out,

@@ -27,7 +27,7 @@ var errNoAnswer = errors.New("no answer in time")
 // leave a person before a dead page that no one of ours can explain.
 type discovery struct {
 	issuer string
-	secret bool // the client has one
+	auth   credentials
 	client *http.Client
 	log    *slog.Logger
 	flight *flight
@@ -42,8 +42,8 @@ type discovery struct {
 	retry    *time.Timer
 }
 
-func newDiscovery(issuer string, secret bool, client *http.Client, log *slog.Logger) *discovery {
-	d := &discovery{issuer: issuer, secret: secret, client: client, log: log}
+func newDiscovery(issuer string, auth credentials, client *http.Client, log *slog.Logger) *discovery {
+	d := &discovery{issuer: issuer, auth: auth, client: client, log: log}
 	d.flight = &flight{fetch: d.fetch, done: d.tried}
 	return d
 }
@@ -122,7 +122,7 @@ func (d *discovery) fetch(ctx context.Context) error {
 	if err := getJSON(ctx, d.client, where, "", &m); err != nil {
 		return err
 	}
-	doc, err := m.vet(d.issuer, d.secret)
+	doc, err := m.vet(d.issuer, d.auth)
 	if err != nil {
 		return err
 	}

@@ -21,15 +21,25 @@ type metadata struct {
 	JWKS          string   `json:"jwks_uri"`
 	Algs          []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgs      []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	SendsIssuer   bool     `json:"authorization_response_iss_parameter_supported"`
+	Pushed        string   `json:"pushed_authorization_request_endpoint"` // RFC 9126, section 5
+	MustPush      bool     `json:"require_pushed_authorization_requests"`
+}
+
+// Credentials are what the client can prove itself by.
+type credentials struct {
+	secret bool // it has one
+	key    ClientKey
 }
 
 // A document is discovery metadata that has passed its checks, and the keys it names.
 type document struct {
 	metadata
-	algs      []string // that we accept: never none, never HMAC
-	authStyle oauth2.AuthStyle
-	keys      *keySet
+	algs         []string // that we accept: never none, never HMAC
+	authStyle    oauth2.AuthStyle
+	assertionAlg string // of client assertions; "" when the client has no key
+	keys         *keySet
 }
 
 // acceptable lists the signature algorithms we know; a provider may use those
@@ -38,7 +48,7 @@ func acceptable() []string { return []string{"RS256", "PS256", "ES256", "EdDSA"}
 
 // vet checks m, fetched on behalf of issuer, and turns it into a document
 // without keys. The error says what is wrong to an operator.
-func (m metadata) vet(issuer string, secret bool) (*document, error) {
+func (m metadata) vet(issuer string, client credentials) (*document, error) {
 	if m.Issuer != issuer {
 		// A difference of one slash counts: every token is checked against this string.
 		return nil, fmt.Errorf("its discovery document names the issuer %q", clip(m.Issuer))
@@ -57,6 +67,7 @@ func (m metadata) vet(issuer string, secret bool) (*document, error) {
 		{"jwks_uri", m.JWKS, true},
 		{"userinfo_endpoint", m.UserInfo, false},
 		{"end_session_endpoint", m.EndSession, false},
+		{"pushed_authorization_request_endpoint", m.Pushed, m.MustPush},
 	} {
 		if e.value == "" && !e.need {
 			continue
@@ -78,7 +89,15 @@ func (m metadata) vet(issuer string, secret bool) (*document, error) {
 		return nil, errors.New("it signs ID tokens with none of RS256, PS256, ES256, EdDSA")
 	}
 	switch {
-	case !secret:
+	case client.key.Private != nil:
+		d.authStyle = oauth2.AuthStyleInParams
+		if !slices.Contains(m.AuthMethods, "private_key_jwt") {
+			return nil, errors.New("its token endpoint takes no private_key_jwt")
+		}
+		if d.assertionAlg, err = client.key.choose(m.AuthAlgs); err != nil {
+			return nil, err
+		}
+	case !client.secret:
 		d.authStyle = oauth2.AuthStyleInParams // a public client only says its id
 	case len(m.AuthMethods) == 0, slices.Contains(m.AuthMethods, "client_secret_basic"):
 	case slices.Contains(m.AuthMethods, "client_secret_post"):

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -43,7 +44,8 @@ func (p Proof) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // succeed. It returns [ErrState] when the callback does not belong to a or says
 // one thing twice, a [*RefusedError] when the provider said no, a
 // [*ClaimError] when a token, the iss parameter or userinfo fails a check, a
-// [*SkewError] when the clocks are too far apart, an [*UnavailableError] when
+// [*SkewError] when the clocks are too far apart, [ErrGroups] when the provider
+// left out the groups of somebody who is in too many, an [*UnavailableError] when
 // the provider could not be asked, and another error when its answer is not
 // what the specification says. No error holds a code, a token or a description
 // that the provider sent.
@@ -88,7 +90,7 @@ func (p *Provider) Finish(ctx context.Context, a Attempt, q url.Values) (Proof, 
 	proof := Proof{
 		Authentication: access.Authentication{
 			Subject:  access.Subject{Issuer: doc.Issuer, Sub: id.text("sub")},
-			ACR:      id.word("acr"),
+			ACR:      id.acr(cmp.Or(p.cfg.Claims.ACR, "acr")),
 			AMR:      words(id["amr"]),
 			AuthTime: t.auth,
 			// From when the callback came, not from when the provider had
@@ -129,7 +131,15 @@ func (p *Provider) matches(a Attempt, q url.Values) error {
 // redeem exchanges code for tokens (RFC 6749, section 4.1.3).
 func (p *Provider) redeem(ctx context.Context, doc *document, code, verifier string) (*oauth2.Token, error) {
 	ctx = oidc.ClientContext(ctx, p.client)
-	token, err := p.oauth(doc).Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	proofs, err := p.proofs(doc)
+	if err != nil {
+		return nil, err
+	}
+	options := []oauth2.AuthCodeOption{oauth2.VerifierOption(verifier)}
+	for name := range proofs {
+		options = append(options, oauth2.SetAuthURLParam(name, proofs.Get(name)))
+	}
+	token, err := p.oauth(doc).Exchange(ctx, code, options...)
 	if err == nil {
 		if token.TokenType != "" && !strings.EqualFold(token.TokenType, "bearer") {
 			return nil, errors.New("authn: the token endpoint gave a token that is not of type Bearer")

@@ -14,10 +14,17 @@ import (
 // A user name or groups that could not be asked for end the sign-in: with the
 // sub in place of the name, a backend would take the person for somebody new.
 // Once userinfo answered, or there is none, what is missing does not exist:
-// the sub stands in for the user name, no groups admit nowhere.
+// the sub stands in for the user name, no groups admit nowhere. Groups that the
+// provider says it left out do exist: they end the sign-in, with [ErrGroups].
 func (p *Provider) describe(ctx context.Context, doc *document, id claims, accessToken string, who *access.Authentication) error {
 	names := p.cfg.Claims
-	lacks := func(path string) bool { return path != "" && id.at(path) == nil }
+	picked, picks := parsePick(names.Groups)
+	lacks := func(path string) bool {
+		if picks && path == names.Groups {
+			return id.at(picked.array) == nil || id.at(picked.claim) == nil
+		}
+		return path != "" && id.at(path) == nil
+	}
 	info := claims{}
 	if doc.UserInfo != "" && (lacks(names.Username) || lacks(names.Name) || lacks(names.Groups)) {
 		var err error
@@ -46,7 +53,15 @@ func (p *Provider) describe(ctx context.Context, doc *document, id claims, acces
 		who.Username = who.Subject.Sub
 	}
 	who.Name = from(names.Name).displayName(names.Name)
-	who.Groups = words(from(names.Groups).at(names.Groups))
+	if picks {
+		who.Groups = picked.from(from(picked.array), from(picked.claim))
+		return nil
+	}
+	groups := from(names.Groups).at(names.Groups)
+	if groups == nil && names.Groups != "" && (id.leavesOut(names.Groups) || info.leavesOut(names.Groups)) {
+		return ErrGroups
+	}
+	who.Groups = words(groups)
 	return nil
 }
 

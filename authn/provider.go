@@ -27,10 +27,18 @@ type Config struct {
 	Label        string // what people call it; "" is its name
 	Issuer       string // https, or http on a loopback address; compared byte for byte
 	ClientID     string
-	ClientSecret string   // "" for a public client
-	Scopes       []string // openid is added when it is missing
+	ClientSecret string    // "" for a public client, and for one with a key
+	ClientKey    ClientKey // takes the place of the secret
+	Scopes       []string  // openid is added when it is missing
 	Claims       Claims
 	RedirectURL  string // where the provider sends browsers back to
+
+	// ACRValues are asked for at a sign-in that asks for no stronger one; none
+	// leaves it to the provider.
+	ACRValues []string
+	// AskByClaims asks for acr values by the claims parameter, of the claim that
+	// Claims.ACR names (Core, section 5.5), in place of acr_values.
+	AskByClaims bool
 
 	// HTTPClient is asked through for every fetch; its redirects are not
 	// followed, its answers are capped and its timeout is at most 10 s. Nil
@@ -45,10 +53,14 @@ type Config struct {
 // Claims names the claims that describe a person. A name with dots that is
 // not itself a claim leads into nested objects, as in realm_access.roles. An
 // empty name asks for nothing.
+//
+// Groups may also pick from an array of objects: roles[id=selected].code is the
+// code of those objects of roles whose id is what the claim selected says.
 type Claims struct {
 	Username string // missing from all answers: the sub stands in
 	Name     string
 	Groups   string // an array of strings, or one string
+	ACR      string // of the ID token: a string, or an array of strings; "" is acr
 }
 
 // A Provider speaks OpenID Connect with one provider as its relying party. It
@@ -83,7 +95,7 @@ func NewProvider(c Config) *Provider {
 		client:    client,
 		now:       c.Now,
 		log:       log,
-		discovery: newDiscovery(c.Issuer, c.ClientSecret != "", client, log),
+		discovery: newDiscovery(c.Issuer, credentials{c.ClientSecret != "", c.ClientKey}, client, log),
 		logouts:   newReplays(),
 	}
 }

@@ -15,6 +15,11 @@ var ErrState = errors.New("authn: callback matches no sign-in in progress")
 // Back-Channel Logout 1.0, section 2.6).
 var ErrReplay = errors.New("authn: logout token was used before")
 
+// ErrGroups means that the provider left out a person's groups since they are
+// too many, and said where to ask for them instead (Core, section 5.6.2). The
+// gateway does not ask: it would take rights of its own at another service.
+var ErrGroups = errors.New("authn: the provider left out the groups of a person who is in too many")
+
 // A ClaimError is a claim that failed its check (OpenID Connect Core 1.0,
 // section 3.1.3.7), or the iss parameter of a callback (RFC 9207). Other
 // claims may be wrong too.

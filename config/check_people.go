@@ -19,8 +19,15 @@ func (d *decoder) providers(l list[provider]) []Provider {
 		d.unique(names, "provider", p.Name.V, p.Name.where())
 		out := Provider{
 			Name: p.Name.V, Label: cmp.Or(p.Label.V, p.Name.V), ClientID: p.ClientID.V, ClientSecret: p.ClientSecret.V,
-			Claims: Claims{p.Claims.Username.V, p.Claims.Name.V, p.Claims.Groups.V},
+			ClientKey: p.ClientKey.V, ClientKeyID: p.ClientKeyID.V, ACRValues: d.acr(p.ACRValues), AskByClaims: p.AskByClaims.V,
+			Claims: Claims{p.Claims.Username.V, p.Claims.Name.V, p.Claims.Groups.V, p.Claims.ACR.V},
 			Scopes: texts(p.Scopes),
+		}
+		switch secret, key := p.ClientSecret.given(), p.ClientKey.given(); {
+		case secret && key:
+			d.mistake(p.ClientKey.where(), "client_secret and client_key are two ways to prove one thing: give one")
+		case !secret && !key && p.given() && !d.reported(p.where()):
+			d.mistake(p.where(), "`providers.client_secret` is missing, or `providers.client_key` in its place")
 		}
 		if u := p.Issuer.V; u != nil {
 			switch {

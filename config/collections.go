@@ -91,7 +91,8 @@ func (*table[K, V]) schema() *jsonschema.Schema {
 // A secret is a reference to a file or an environment variable, read at once.
 type secret struct {
 	place
-	V Secret
+	V     Secret
+	lines bool // more than one line is good
 }
 
 const maxSecret = 64 << 10 // bytes
@@ -133,7 +134,7 @@ func (s *secret) keep(d *decoder, at place, what, value string) {
 		d.mistake(at, "%s is empty", what)
 	case len(value) > maxSecret:
 		d.mistake(at, "%s is larger than 64 KiB", what)
-	case strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+	case !s.lines && strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f }):
 		d.mistake(at, "%s holds more than one line, or a control character", what)
 	default:
 		s.V = Secret{value}

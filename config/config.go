@@ -80,12 +80,16 @@ type Provider struct {
 	Issuer       string // exactly as written
 	ClientID     string
 	ClientSecret Secret
+	ClientKey    ClientKey // in place of the secret
+	ClientKeyID  string    // "" is the key's thumbprint
+	ACRValues    []string  // asked for when nothing stronger is
+	AskByClaims  bool
 	Scopes       []string
 	Claims       Claims
 }
 
 // Claims are the names of the claims that say who somebody is.
-type Claims struct{ Username, Name, Groups string }
+type Claims struct{ Username, Name, Groups, ACR string }
 
 // A Role is held by whoever is in one of its groups, as [Config.RolesOf] tells.
 type Role struct{ Name string }

@@ -60,7 +60,7 @@ var made = sync.OnceValue(func() map[string][]byte {
 		"/etc/anteroom/empty.pem": {}, "/etc/anteroom/mdm-with-key.pem": append(mdm, mdmKey...),
 		"/etc/anteroom/mdm-torn.pem": mdm[:len(mdm)/2],
 		"/run/secrets/oidc":          []byte(secretText + "\n"),
-		"/run/secrets/oidc-nhs":      []byte(secretText + "\n"),
+		"/run/secrets/nhs.pem":       keyPEM(),
 	}
 })
 

@@ -13,7 +13,11 @@ type (
 		Label        text       `yaml:"label" doc:"what people call it, on the page where they choose; its name unless said"`
 		Issuer       address    `yaml:"issuer" need:"yes" doc:"its issuer URL, exactly as it writes it: https, or http on a loopback address; no two providers share one"`
 		ClientID     text       `yaml:"client_id" need:"yes" doc:"the name under which the gateway is registered there"`
-		ClientSecret secret     `yaml:"client_secret" need:"yes" doc:"a ${file:PATH} or ${env:NAME} that holds the secret; never the secret itself"`
+		ClientSecret secret     `yaml:"client_secret" doc:"a ${file:PATH} or ${env:NAME} that holds the secret; never the secret itself; this or client_key is given"`
+		ClientKey    keyRef     `yaml:"client_key" doc:"a ${file:PATH} or ${env:NAME} that holds a private key in PEM (RSA, P-256 or Ed25519), for private_key_jwt; with a certificate beside it, that is named in each assertion"`
+		ClientKeyID  text       `yaml:"client_key_id" doc:"the kid under which the key is registered; its thumbprint unless said"`
+		ACRValues    list[text] `yaml:"acr_values" doc:"acr values to ask for at a sign-in that asks for no stronger one"`
+		AskByClaims  flag       `yaml:"ask_by_claims" doc:"true: acr values are asked for by the claims parameter, as essential, instead of acr_values"`
 		Scopes       list[text] `yaml:"scopes" default:"[openid, profile, email]" doc:"the scopes to ask for; openid is one of them"`
 		Claims       claims     `yaml:"claims" doc:"which claims say what, in the ID token or else in userinfo of the same sub"`
 	}
@@ -22,7 +26,8 @@ type (
 		place
 		Username text `yaml:"username" default:"preferred_username" doc:"the claim that backends get as the user name"`
 		Name     text `yaml:"name" default:"name" doc:"the claim that is shown as the name of a person"`
-		Groups   text `yaml:"groups" default:"groups" doc:"the claim that lists groups, from which roles follow"`
+		Groups   text `yaml:"groups" default:"groups" doc:"the claim that lists groups, from which roles follow; array[member=claim].rest picks from an array of objects"`
+		ACR      text `yaml:"acr" default:"acr" doc:"the claim of the ID token that says how strongly they signed in: a text, or a list"`
 	}
 
 	login struct {

@@ -180,7 +180,7 @@ func TestExample(t *testing.T) {
 	if diff := cmp.Diff(wantAudit, c.Audit); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
-	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/oidc-nhs", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/mdm-ca.pem", "/etc/anteroom/siem-ca.pem", "/etc/anteroom/rx-ca.pem"}
+	wantFiles := []string{"/run/secrets/oidc", "/run/secrets/nhs.pem", "/etc/anteroom/gate.pem", "/etc/anteroom/gate.key", "/etc/anteroom/mdm-ca.pem", "/etc/anteroom/siem-ca.pem", "/etc/anteroom/rx-ca.pem"}
 	if diff := cmp.Diff(wantFiles, c.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

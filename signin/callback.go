@@ -182,6 +182,14 @@ func (d *Desk) unfinished(ctx context.Context, w http.ResponseWriter, r *http.Re
 		d.page(w, at, page)
 		return
 	}
+	if errors.Is(err, authn.ErrGroups) {
+		e.reason, e.detail, page.Code, page.Cancel = access.GroupsLeftOut, "provider left the groups out", string(access.GroupsLeftOut), ""
+		log.Error("finish a sign-in: have the provider send only the groups that roles name", "error", err, "request_id", at.RequestID)
+		d.drop(ctx, j)
+		d.note(ctx, r, at, e)
+		d.page(w, at, page)
+		return
+	}
 	e.kind, e.reason, e.detail = access.EventSecurity, access.BadRequest, "callback failed its checks"
 	if skew, ok := errors.AsType[*authn.SkewError](err); ok {
 		e.detail = "clocks of provider and gateway differ"

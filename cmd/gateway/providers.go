@@ -79,7 +79,10 @@ func (g *running) greetAll(ctx context.Context) {
 }
 
 func providerConfig(c *config.Config, p config.Provider) authn.Config {
+	key, certificate := p.ClientKey.Reveal()
 	return authn.Config{
+		ClientKey: authn.ClientKey{Private: key, Certificate: certificate, ID: p.ClientKeyID},
+		ACRValues: p.ACRValues, AskByClaims: p.AskByClaims,
 		Name: p.Name, Label: p.Label, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(),
 		Scopes: p.Scopes, Claims: authn.Claims(p.Claims),
 		RedirectURL: c.Gateway.URL.String() + "/.anteroom/callback",
@@ -88,7 +91,7 @@ func providerConfig(c *config.Config, p config.Provider) authn.Config {
 
 func sameProvider(a, b authn.Config) bool {
 	return a.Name == b.Name && a.Label == b.Label && a.Issuer == b.Issuer && a.ClientID == b.ClientID && a.ClientSecret == b.ClientSecret &&
-		slices.Equal(a.Scopes, b.Scopes) && a.Claims == b.Claims && a.RedirectURL == b.RedirectURL
+		a.ClientKey.Same(b.ClientKey) && slices.Equal(a.ACRValues, b.ACRValues) && a.AskByClaims == b.AskByClaims && slices.Equal(a.Scopes, b.Scopes) && a.Claims == b.Claims && a.RedirectURL == b.RedirectURL
 }
 
 // endStrays ends the sessions of whom no provider of the configuration has
