@@ -107,10 +107,14 @@ func words(raw json.RawMessage) []string {
 }
 
 // acr returns what the claim of this name says of the strength of the sign-in:
-// one word, or those of an array apart by blanks. A word with a blank in it is
+// one word, or those of an array apart by blanks; the claim acr is always one
+// word (Core, section 2). A word with a blank in it is
 // none, since it would pass for several.
 func (c claims) acr(name string) string {
 	const most = 1024 // bytes in all: it goes into records and headers
+	if _, one := asText(c.at(name)); name == "acr" && !one {
+		return ""
+	}
 	var all string
 	for _, one := range words(c.at(name)) {
 		if strings.ContainsFunc(one, unicode.IsSpace) || len(all)+1+len(one) > most {

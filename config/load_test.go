@@ -202,7 +202,7 @@ func TestDefaults(t *testing.T) {
 	want := defaults{
 		":443", ":80", "127.0.0.1:9180", "/var/lib/anteroom", "UTC", "1.2",
 		access.Limits{LockAfter: 5 * time.Minute, EndAfter: 30 * time.Minute, Max: 13 * time.Hour}, 0.05,
-		[]string{"openid", "profile", "email"}, config.Claims{Username: "preferred_username", Name: "name", Groups: "groups"},
+		[]string{"openid", "profile", "email"}, config.Claims{Username: "preferred_username", Name: "name", Groups: "groups", ACR: "acr"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
