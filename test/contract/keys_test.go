@@ -56,7 +56,7 @@ func TestAssertionKeysTurn(t *testing.T) {
 		t.Helper()
 		b.Get(g.URL("ehr.test", target))
 		r, _ := g.Backend.Last()
-		token, err := jose.ParseSigned(r.Header.Get("X-Anteroom-Assertion"), []jose.SignatureAlgorithm{jose.ES256})
+		token, err := jose.ParseSignedCompact(r.Header.Get("X-Anteroom-Assertion"), []jose.SignatureAlgorithm{jose.ES256})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -111,7 +111,7 @@ func TestFormAtAnotherProvidersRoute(t *testing.T) {
 	if p.Code() != "other_provider" {
 		t.Errorf("%d %s, want the page that says so", p.Status, p.Code())
 	}
-	p = b.Continue(p)
+	b.Continue(p)
 	for _, r := range g.Backend.Requests() {
 		if r.Method == "POST" {
 			t.Errorf("the form arrived as somebody else's: %s", r.Target)
