@@ -4,7 +4,10 @@
 //   node provider.mjs '{"port": 0, "redirect": "...", "signedOut": "...", "backchannel": "...", "ca": "ca.pem", "secret": "..."}'
 //
 // prints one line of JSON, {"issuer": "..."}, once it listens on loopback, and
-// ends with its standard input, so that it never outlives the test.
+// ends with its standard input, so that it never outlives the test. With "key",
+// a public key as a JWK, in place of "secret", its client proves itself by
+// private_key_jwt and has to push its requests (RFC 9126). "subjects" is put
+// before each name to make a sub of it.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { request } from 'node:https';
@@ -20,6 +23,7 @@ const people = {
   eve: { name: 'Eve Stone', groups: [] },
 };
 const PASSWORD = 'demo', CODE = '123456';
+const SUBJECTS = options.subjects || '';
 const WEAK = 'urn:hospital:password', STRONG = 'urn:hospital:mfa';
 
 // The library takes acr_values for a wish; this hospital's provider grants it.
@@ -52,7 +56,9 @@ server.listen(options.port || 0, '127.0.0.1', () => {
   const provider = new Provider(issuer, {
     clients: [{
       client_id: 'anteroom',
-      client_secret: options.secret,
+      ...(options.key
+        ? { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [options.key] }, require_pushed_authorization_requests: true }
+        : { client_secret: options.secret }),
       redirect_uris: [options.redirect],
       post_logout_redirect_uris: [options.signedOut],
       backchannel_logout_uri: options.backchannel,
@@ -74,6 +80,7 @@ server.listen(options.port || 0, '127.0.0.1', () => {
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
     },
     fetch: toGateway,
     async loadExistingGrant(ctx) { // nobody is asked for consent inside a hospital
@@ -83,10 +90,10 @@ server.listen(options.port || 0, '127.0.0.1', () => {
       return grant;
     },
     async findAccount(ctx, id) {
-      const who = people[id];
+      const name = id.slice(SUBJECTS.length), who = people[name];
       return who && {
         accountId: id,
-        claims: async () => ({ sub: id, name: who.name, preferred_username: id, email: `${id}@hospital.example`, groups: who.groups }),
+        claims: async () => ({ sub: id, name: who.name, preferred_username: name, email: `${name}@hospital.example`, groups: who.groups }),
       };
     },
   });
@@ -117,7 +124,8 @@ ${strong ? '<p><label>Code <input id="code" name="code"></label>' : ''}
       res.setHeader('content-type', 'text/html; charset=utf-8');
       return res.end(form(details.uid, strong, true));
     }
-    const login = strong ? { accountId: who, acr: STRONG, amr: ['pwd', 'otp'] } : { accountId: who, acr: WEAK, amr: ['pwd'] };
+    const accountId = SUBJECTS + who;
+    const login = strong ? { accountId, acr: STRONG, amr: ['pwd', 'otp'] } : { accountId, acr: WEAK, amr: ['pwd'] };
     return provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });
   };
 

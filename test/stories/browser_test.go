@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/anteroom/anteroom/access"
 )
 
 // patience is how long a page may take. It is long, since it only ends stories
@@ -275,6 +277,7 @@ func (p *tab) enter(username, address string) {
 // A state is what /.anteroom/session answers.
 type state struct {
 	Status   int
+	Subject  access.Subject
 	Username string
 	ACR      string    `json:"acr"`
 	AuthTime time.Time `json:"auth_time"`

@@ -113,7 +113,8 @@ audit: {on_failure: deny}
 type hospital struct {
 	testing.TB
 	provider          string // which of the providers
-	issuer            string
+	issuer            string // of the provider whose pages come next; there is one but where a story says so
+	national          string // issuer of a second provider; "" without one
 	gate, rx, img     string // origins
 	pharmacy, imaging *anteroomtest.Backend
 	dir               string
@@ -159,7 +160,7 @@ func (h *hospital) open(c change, provider func(testing.TB, registration) string
 	h.gate, h.rx, h.img = origin("gate", port), origin("rx", port), origin("img", port)
 	h.issuer = provider(h, registration{gate: h.gate, caFile: filepath.Join(h.dir, "data", "tls", "ca.pem")})
 
-	text := strings.NewReplacer("{gate}", h.gate, "{port}", port, "{dir}", h.dir, "{issuer}", h.issuer,
+	text := strings.NewReplacer("{gate}", h.gate, "{port}", port, "{dir}", h.dir, "{issuer}", h.issuer, "{national}", h.national,
 		"{sender}", "127.0.0.1/32", "{pharmacy}", h.pharmacy.URL, "{imaging}", h.imaging.URL).Replace(c.apply(h, configuration))
 	h.write("anteroom.yaml", text)
 	h.write("secret", clientSecret)

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/anteroom/anteroom/demo"
 )
 
@@ -28,6 +30,9 @@ const clientSecret = "a secret of the stories"
 type registration struct {
 	gate   string // the sign-in host's origin
 	caFile string // there once the gateway runs
+
+	key      *jose.JSONWebKey // of a client that has one in place of the secret, and pushes its requests; only the certified provider knows both
+	subjects string           // put before a person's name to make their sub; only the certified provider
 }
 
 // providers are where the stories are told; each starts one and returns its issuer.
@@ -42,10 +47,16 @@ var providers = []struct {
 // startCertified runs the certified npm oidc-provider in a process of its own.
 func startCertified(t testing.TB, r registration) string {
 	t.Helper()
-	arguments, err := json.Marshal(map[string]any{
+	options := map[string]any{
 		"redirect": r.gate + "/.anteroom/callback", "signedOut": r.gate + "/.anteroom/signed-out",
-		"backchannel": r.gate + "/.anteroom/backchannel-logout", "ca": r.caFile, "secret": clientSecret,
-	})
+		"backchannel": r.gate + "/.anteroom/backchannel-logout", "ca": r.caFile, "subjects": r.subjects,
+	}
+	if r.key != nil {
+		options["key"] = r.key
+	} else {
+		options["secret"] = clientSecret
+	}
+	arguments, err := json.Marshal(options)
 	if err != nil {
 		t.Fatal(err)
 	}
