@@ -85,6 +85,9 @@ func samples() map[string]pages.Page {
 	cancelled := all["sign_in_failed"]
 	cancelled.Code, cancelled.Held, cancelled.Rule = "access_denied", true, "amend an order"
 	all["sign_in_cancelled"] = cancelled
+	tooMany := all["sign_in_failed"]
+	tooMany.Code, tooMany.Cancel = string(access.GroupsLeftOut), ""
+	all["sign_in_groups_left_out"] = tooMany
 	nobody := all["home"]
 	nobody.Who, nobody.Continue = "", "/.anteroom/start"
 	all["home_nobody"] = nobody
