@@ -3,7 +3,10 @@ package docs_test
 
 import (
 	"bufio"
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
@@ -26,6 +29,15 @@ import (
 
 const root = "../.."
 
+// clientKey is a private key, of no use to anybody.
+var clientKey = func() string {
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}()
+
 // Every example is a good file, and the tests in it hold.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob(root + "/examples/*.yaml")
@@ -38,8 +50,16 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, _, err := config.Parse(filepath.Base(file), text, config.Surroundings{
-			Dir:    filepath.Dir(file),
-			Getenv: func(name string) (string, bool) { return "an example", name == "ANTEROOM_CLIENT_SECRET" },
+			Dir: filepath.Dir(file),
+			Getenv: func(name string) (string, bool) {
+				switch name {
+				case "ANTEROOM_CLIENT_SECRET":
+					return "an example", true
+				case "ANTEROOM_CLIENT_KEY":
+					return clientKey, true
+				}
+				return "", false
+			},
 		})
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
