@@ -125,3 +125,12 @@ func (p *Provider) Check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// NamesItself reports whether the provider says, in what it published last,
+// that it names itself in every callback (RFC 9207, section 3), so that one
+// without its name is refused. False until it has answered once.
+func (p *Provider) NamesItself() bool {
+	p.discovery.mu.Lock()
+	defer p.discovery.mu.Unlock()
+	return p.discovery.doc != nil && p.discovery.doc.SendsIssuer
+}

@@ -44,6 +44,7 @@ const greetEvery = 10 * time.Second
 // before the people do. That it is down is no reason not to start.
 func (g *running) greetAll(ctx context.Context) {
 	down := make(map[string]bool)
+	nameless := make(map[*authn.Provider]bool) // the operator was told
 	tick := time.NewTicker(greetEvery)
 	defer tick.Stop()
 	for {
@@ -69,6 +70,10 @@ func (g *running) greetAll(ctx context.Context) {
 				g.log.Info("the provider answers again", "provider", name)
 			}
 			down[name] = err != nil
+			if err == nil && len(g.known.load()) > 1 && !r.provider.NamesItself() && !nameless[r.provider] {
+				nameless[r.provider] = true
+				g.log.Warn("the provider does not name itself in callbacks (RFC 9207), which would tell it from the other providers", "provider", name)
+			}
 		}
 		select {
 		case <-ctx.Done():
