@@ -42,7 +42,7 @@ const (
 // A Config is all that a [Keeper] needs.
 type Config struct {
 	Bucket        Bucket
-	Key           []byte           // 32 bytes; seals what is held
+	Keys          [][]byte         // 32 bytes each; the first seals what is held, each opens
 	Now           func() time.Time // nil: time.Now
 	MaxPerSession int              // requests of one session at a time; zero: 5
 	MaxAll        int              // requests of all sessions; zero: 2000
@@ -82,7 +82,7 @@ type Proof struct {
 // A Keeper holds requests. It is safe for concurrent use.
 type Keeper struct {
 	bucket Bucket
-	aead   cipher.AEAD
+	aeads  []cipher.AEAD // the first seals
 	now    func() time.Time
 	room   room
 }
@@ -90,16 +90,23 @@ type Keeper struct {
 // New returns a Keeper of what the bucket holds already, which counts against
 // the limits as if it had come in now.
 func New(c Config) (*Keeper, error) {
-	if len(c.Key) != 32 {
-		return nil, fmt.Errorf("hold requests: the key has %d bytes, not 32", len(c.Key))
-	}
-	block, err := aes.NewCipher(c.Key)
-	if err != nil {
-		return nil, fmt.Errorf("hold requests: %w", err)
-	}
 	k := &Keeper{bucket: c.Bucket, now: c.Now}
-	if k.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
-		return nil, fmt.Errorf("hold requests: %w", err)
+	if len(c.Keys) == 0 {
+		return nil, errors.New("hold requests: there is no key")
+	}
+	for _, key := range c.Keys {
+		if len(key) != 32 {
+			return nil, fmt.Errorf("hold requests: a key has %d bytes, not 32", len(key))
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("hold requests: %w", err)
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("hold requests: %w", err)
+		}
+		k.aeads = append(k.aeads, aead)
 	}
 	if k.now == nil {
 		k.now = time.Now

@@ -48,7 +48,7 @@ func newDesk(t *testing.T, b *store.Bucket, perSession, all int) desk {
 	d := desk{bucket: b, clock: new(atomic.Int64)}
 	start := time.Now()
 	var err error
-	d.Keeper, err = held.New(held.Config{Bucket: b, Key: key, MaxPerSession: perSession, MaxAll: all,
+	d.Keeper, err = held.New(held.Config{Bucket: b, Keys: [][]byte{key}, MaxPerSession: perSession, MaxAll: all,
 		Now: func() time.Time { return start.Add(time.Duration(d.clock.Load()) * time.Second) }})
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +337,7 @@ func TestStoreDown(t *testing.T) {
 	if _, err := d.Peek(ctx, id); err == nil || errors.Is(err, held.ErrGone) {
 		t.Errorf("peek: err = %v, want the store's", err)
 	}
-	if _, err := held.New(held.Config{Bucket: b, Key: key[:31]}); err == nil {
+	if _, err := held.New(held.Config{Bucket: b, Keys: [][]byte{key[:31]}}); err == nil {
 		t.Error("a short key is taken")
 	}
 }
@@ -369,7 +369,7 @@ func TestSealed(t *testing.T) {
 		}
 		values = append(values, value)
 	}
-	other, err := held.New(held.Config{Bucket: b, Key: bytes.Repeat([]byte{4}, 32)})
+	other, err := held.New(held.Config{Bucket: b, Keys: [][]byte{bytes.Repeat([]byte{4}, 32)}})
 	if err != nil {
 		t.Fatal(err)
 	}

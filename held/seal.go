@@ -37,13 +37,13 @@ func (k *Keeper) seal(id string, expires time.Time, r Request) ([]byte, error) {
 	}
 	plain := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(meta)+len(r.Body)), uint32(len(meta)))
 	plain = append(append(plain, meta...), r.Body...)
-	return k.aead.Seal(nil, nil, plain, []byte(requestPurpose+id)), nil
+	return k.aeads[0].Seal(nil, nil, plain, []byte(requestPurpose+id)), nil
 }
 
 // open returns [ErrGone] also for what does not open: it is nothing that this
 // gateway sealed under that id.
 func (k *Keeper) open(id string, value []byte) (Request, time.Time, error) {
-	plain, err := k.aead.Open(nil, nil, value, []byte(requestPurpose+id))
+	plain, err := k.unseal(value, requestPurpose+id)
 	if err != nil || len(plain) < 4 {
 		return Request{}, time.Time{}, ErrGone
 	}
@@ -68,11 +68,11 @@ func (k *Keeper) sealTicket(token string, t ticket) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal token: %w", err)
 	}
-	return k.aead.Seal(nil, nil, plain, []byte(tokenPurpose+token)), nil
+	return k.aeads[0].Seal(nil, nil, plain, []byte(tokenPurpose+token)), nil
 }
 
 func (k *Keeper) openTicket(token string, value []byte) (ticket, error) {
-	plain, err := k.aead.Open(nil, nil, value, []byte(tokenPurpose+token))
+	plain, err := k.unseal(value, tokenPurpose+token)
 	if err != nil {
 		return ticket{}, ErrGone
 	}
@@ -84,4 +84,14 @@ func (k *Keeper) openTicket(token string, value []byte) (ticket, error) {
 		return ticket{}, ErrGone
 	}
 	return t, nil
+}
+
+// unseal opens what any of the keys sealed for purpose.
+func (k *Keeper) unseal(value []byte, purpose string) (plain []byte, err error) {
+	for _, a := range k.aeads {
+		if plain, err = a.Open(nil, nil, value, []byte(purpose)); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, err
 }

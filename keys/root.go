@@ -32,10 +32,17 @@ func (Root) GoString() string { return "[secret]" }
 // never replaced, since every session and record depends on it.
 func Open(dir string) (Root, error) {
 	path := filepath.Join(dir, "root")
-	key, err := os.ReadFile(path)
+	root, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(dir, path)
 	}
+	return root, err
+}
+
+// read returns the root key in a file, or an error, which is [fs.ErrNotExist]
+// when there is no such file.
+func read(path string) (Root, error) {
+	key, err := os.ReadFile(path)
 	if err != nil {
 		return Root{}, fmt.Errorf("read root key: %w", err)
 	}

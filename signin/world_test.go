@@ -129,7 +129,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.sessions.Close() })
-	if w.held, err = held.New(held.Config{Bucket: bucket("held"), Key: bytes.Repeat([]byte{4}, 32), Now: w.now}); err != nil {
+	if w.held, err = held.New(held.Config{Bucket: bucket("held"), Keys: [][]byte{bytes.Repeat([]byte{4}, 32)}, Now: w.now}); err != nil {
 		t.Fatal(err)
 	}
 	site, err := pages.New(pages.Options{})

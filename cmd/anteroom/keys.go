@@ -60,6 +60,10 @@ func writeKeys(w io.Writer, all []gateway.KeyState, l *gateway.Loaded) error {
 		if k.Kind == "assertion" {
 			name = fmt.Sprintf("assertion %d", k.Number)
 		}
+		if k.From.IsZero() {
+			fmt.Fprintf(t, "%s\t%s\tat the next start\t\n", name, k.State)
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, k.State, k.From.In(l.Config.Gateway.TimeZone).Format(time.RFC3339), k.ID)
 	}
 	return t.Flush()
@@ -74,14 +78,23 @@ at /.anteroom/jwks.json. It signs a day later, so that no application meets a
 key that it has not heard of; the one before stays in the set for a day more.
 The gateway does this by itself every 30 days.
 
-A gateway that runs is asked, and does it within a second or two.`,
+A gateway that runs is asked, and does it within a second or two.
+
+With --root it makes a new root key instead, which takes over when the gateway is
+started next. Nobody is signed out, and nothing that is kept is lost: the key
+before it still opens what it sealed, and is deleted when nothing of that can be
+about any more, after two days or the longest session.`,
 		Args: noArgs,
 	}
 	file := configFlag(cmd)
+	root := cmd.Flags().Bool("root", false, "a new root key, at the next start")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		l, err := load(*file)
 		if err != nil {
 			return err
+		}
+		if *root {
+			return changeRoot(cmd.OutOrStdout(), l)
 		}
 		err = l.RotateKeys(cmd.Context(), time.Now())
 		already := errors.Is(err, keys.ErrPending)
@@ -108,4 +121,19 @@ A gateway that runs is asked, and does it within a second or two.`,
 		return nil
 	}
 	return cmd
+}
+
+func changeRoot(w io.Writer, l *gateway.Loaded) error {
+	switch err := l.ChangeRoot(); {
+	case errors.Is(err, keys.ErrWaiting):
+		fmt.Fprintln(w, "a new root key waits for the next start already")
+		return errNo
+	case errors.Is(err, keys.ErrNeeded):
+		fmt.Fprintf(w, "the previous root key is needed until %s: there are never three\n", l.PreviousRootUntil().In(l.Config.Gateway.TimeZone).Format(time.RFC3339))
+		return errNo
+	case err != nil:
+		return err
+	}
+	fmt.Fprintln(w, "a new root key is made, and takes over when the gateway is started next: back up keys/ then")
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,17 +147,21 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(files[0], bytes.Replace(text, []byte(args[1]), []byte(args[2]), 1), 0o600))
 }
 
-// awaits FILE waits until there is such a file.
+// awaits GLOB [TEXT] waits until a file of such a name is there, and holds TEXT.
 func awaits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: awaits FILE")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: awaits GLOB [TEXT]")
 	}
 	for deadline := time.Now().Add(time.Minute); ; {
-		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
-			return
+		files, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, file := range files {
+			if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(strings.Join(args[1:], ""))) {
+				return
+			}
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("after a minute there is no %s", args[0])
+			ts.Fatalf("after a minute there is no %s", strings.Join(args, " with "))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

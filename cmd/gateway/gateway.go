@@ -107,13 +107,20 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	closing(func() error { release(); return nil })
-	root, err := keys.Open(filepath.Join(dir, "keys"))
+	changing := keys.Waiting(filepath.Join(dir, "keys"))
+	roots, err := keys.Turn(filepath.Join(dir, "keys"), time.Now(), rootRest(l.Config))
 	if err != nil {
 		return err
 	}
 	g.known.store(g.providers(g.loaded.load(), nil)) // first, so that they are asked while the store is read
-	if err := g.open(ctx, root, dir, o.Version, closing); err != nil {
+	if err := g.open(ctx, roots, dir, o.Version, closing); err != nil {
 		return err
+	}
+	if changing {
+		g.log.Info("a new root key took over", "root", roots[0].ID())
+		if err := g.note(access.EventConfig, "root_key_changed", roots[0].ID()); err != nil {
+			return fmt.Errorf("record the change of the root key: %w", err)
+		}
 	}
 	if err := g.listen(ctx, o); err != nil {
 		return err
@@ -132,9 +139,21 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 // open builds every part but the listeners.
-func (g *running) open(ctx context.Context, root keys.Root, dir, version string, closing func(func() error)) error {
+func (g *running) open(ctx context.Context, roots []keys.Root, dir, version string, closing func(func() error)) error {
 	c := g.loaded.load().Config
-	var err error
+	root := roots[0] // makes and seals; what the one before made still opens
+	stored, err := keys.OpenStore(filepath.Join(dir, "keys"), roots)
+	if err != nil {
+		return err
+	}
+	var cookies []session.CookieKey
+	var journeys []signin.Key
+	var holding [][]byte
+	for _, r := range roots {
+		cookies = append(cookies, session.CookieKey{Hash: r.Derive("cookie hash", 32), Block: r.Derive("cookie block", 32)})
+		journeys = append(journeys, signin.Key{Hash: r.Derive("journey hash", 32), Block: r.Derive("journey block", 32)})
+		holding = append(holding, r.Derive("held requests", 32))
+	}
 	if g.telemetry, err = telemetry.Setup(ctx, telemetry.Config{
 		OTLP: c.Telemetry.OTLP, Sample: c.Telemetry.Sample, ServiceVersion: version,
 		PseudonymKey: root.Derive("pseudonyms", 32), Log: g.log,
@@ -166,7 +185,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	go func() { defer close(fed); g.fan.run(feeding) }()
 	closing(func() error { stopFeeds(); <-fed; return nil }) // after the journal, so that its end is sent too
 	closing(g.journal.Close)
-	if g.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(dir, "store"), Key: root.Derive("store", 32), Log: g.log}); err != nil {
+	if g.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(dir, "store"), Key: stored, Log: g.log}); err != nil {
 		return err
 	}
 	closing(g.store.Close)
@@ -178,13 +197,13 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	}
 	limits := func() access.Limits { return g.loaded.load().Config.Sessions }
 	if g.sessions, err = session.Open(ctx, session.Config{
-		Bucket: buckets["sessions"], Keys: []session.CookieKey{{Hash: root.Derive("cookie hash", 32), Block: root.Derive("cookie block", 32)}},
+		Bucket: buckets["sessions"], Keys: cookies,
 		Limits: limits, PerPerson: func() int { return g.loaded.load().Config.Limits.SessionsPerPerson }, Log: g.log, OnChange: g.changed,
 	}); err != nil {
 		return err
 	}
 	closing(g.sessions.Close)
-	kept, err := held.New(held.Config{Bucket: buckets["held"], Key: root.Derive("held requests", 32), MaxAll: c.Limits.Held, MaxPerSession: c.Limits.HeldPerSession})
+	kept, err := held.New(held.Config{Bucket: buckets["held"], Keys: holding, MaxAll: c.Limits.Held, MaxPerSession: c.Limits.HeldPerSession})
 	if err != nil {
 		return err
 	}
@@ -202,7 +221,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 	if err != nil {
 		return err
 	}
-	signing, err := g.openRotation(dir, root)
+	signing, err := g.openRotation(dir, roots)
 	if err != nil {
 		return err
 	}
@@ -223,7 +242,7 @@ func (g *running) open(ctx context.Context, root keys.Root, dir, version string,
 		Begun:   g.signInBegun,
 		Limits:  limits, Sessions: g.sessions, Held: kept, Codes: buckets["codes"], Pages: site,
 		Audit: trail{g.journal, g.telemetry}, Tracer: tracer{g.telemetry}, Log: g.log,
-		Keys: []signin.Key{{Hash: root.Derive("journey hash", 32), Block: root.Derive("journey block", 32)}},
+		Keys: journeys,
 	})
 	if err != nil {
 		return err

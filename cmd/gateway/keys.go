@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/config"
 	"github.com/anteroom/anteroom/inject"
 	"github.com/anteroom/anteroom/keys"
 	"github.com/anteroom/anteroom/store"
@@ -24,12 +25,13 @@ type rotation struct {
 	signs  int          // number of the one that signs
 	used   bool         // the signer goes by them
 	broken bool         // the last look failed, and it was said
+	stuck  bool         // the previous root key could not be deleted, and it was said
 }
 
 // openRotation returns the signer of assertions, whose keys take turns.
-func (g *running) openRotation(dir string, root keys.Root) (*inject.Signer, error) {
+func (g *running) openRotation(dir string, roots []keys.Root) (*inject.Signer, error) {
 	now := time.Now()
-	a, err := keys.OpenAssertions(filepath.Join(dir, "keys"), now, root)
+	a, err := keys.OpenAssertions(filepath.Join(dir, "keys"), now, roots...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,15 @@ func (g *running) openRotation(dir string, root keys.Root) (*inject.Signer, erro
 	return r.signer, g.turn(now)
 }
 
-// rotate looks after the keys of assertions until ctx ends.
+// rootRest is how long the root key before the current one is kept: as long as
+// a session that it sealed the cookie of may last, and as the last assertion key
+// that comes from it is published.
+func rootRest(c *config.Config) time.Duration {
+	return max(c.Sessions.Max, keys.Lead+keys.Rest) + time.Hour
+}
+
+// rotate looks after the keys of assertions, and the root key before the current
+// one, until ctx ends.
 func (g *running) rotate(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -70,6 +80,15 @@ func (g *running) rotate(ctx context.Context) {
 			g.log.Error("the assertion keys stay as they are", "error", err)
 		}
 		g.rotation.broken = err != nil
+		c := g.loaded.load().Config
+		gone, err := keys.Forget(filepath.Join(c.Gateway.DataDir, "keys"), now, rootRest(c))
+		switch {
+		case err != nil && !g.rotation.stuck:
+			g.log.Error("the previous root key stays", "error", err)
+		case gone:
+			g.log.Info("the previous root key is deleted")
+		}
+		g.rotation.stuck = err != nil
 	}
 }
 
@@ -135,7 +154,7 @@ type KeyState struct {
 	Kind   string    `json:"kind"`  // assertion or root
 	ID     string    `json:"id"`    // kid of an assertion key
 	State  string    `json:"state"` // next, current or previous
-	From   time.Time `json:"from"`
+	From   time.Time `json:"from,omitzero"`
 	Number int       `json:"number"`
 }
 
@@ -156,7 +175,7 @@ func (l *Loaded) Keys(now time.Time) ([]KeyState, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := keys.Open(dir)
+	roots, err := keys.All(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +183,14 @@ func (l *Loaded) Keys(now time.Time) ([]KeyState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
-	all := []KeyState{{Kind: "root", ID: root.ID(), State: "current", From: info.ModTime().UTC().Truncate(time.Second)}}
-	a, err := keys.ReadAssertions(dir, root)
+	all := []KeyState{{Kind: "root", ID: roots[0].ID(), State: "current", From: info.ModTime().UTC().Truncate(time.Second)}}
+	if len(roots) > 1 {
+		all = append(all, KeyState{Kind: "root", ID: roots[1].ID(), State: "previous", From: keys.PreviousSince(dir).UTC().Truncate(time.Second)})
+	}
+	if keys.Waiting(dir) {
+		all = append(all, KeyState{Kind: "root", State: "next"})
+	}
+	a, err := keys.ReadAssertions(dir, roots...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil // it never ran since keys take turns
 	}
@@ -204,14 +229,14 @@ func (l *Loaded) RotateKeys(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	root, err := keys.Open(dir)
+	roots, err := keys.All(dir)
 	if err != nil {
 		return err
 	}
 	release, err := store.LockDir(l.Config.Gateway.DataDir)
 	if err == nil {
 		defer release()
-		a, err := keys.OpenAssertions(dir, now, root)
+		a, err := keys.OpenAssertions(dir, now, roots...)
 		if err != nil {
 			return err
 		}
@@ -220,7 +245,7 @@ func (l *Loaded) RotateKeys(ctx context.Context, now time.Time) error {
 	if !errors.Is(err, store.ErrLocked) {
 		return err
 	}
-	if a, err := keys.ReadAssertions(dir, root); err == nil && a.Pending(now) {
+	if a, err := keys.ReadAssertions(dir, roots...); err == nil && a.Pending(now) {
 		return keys.ErrPending
 	}
 	if err := keys.AskRotation(dir); err != nil {
@@ -236,4 +261,24 @@ func (l *Loaded) RotateKeys(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// ChangeRoot makes a root key that takes over at the next start of l's gateway.
+// It returns [keys.ErrWaiting] or [keys.ErrNeeded] when it is too soon.
+func (l *Loaded) ChangeRoot() error {
+	dir, err := l.keysDir()
+	if err != nil {
+		return err
+	}
+	return keys.Ask(dir)
+}
+
+// PreviousRootUntil returns when the root key before the current one will be
+// deleted; the zero time when there is none.
+func (l *Loaded) PreviousRootUntil() time.Time {
+	since := keys.PreviousSince(filepath.Join(l.Config.Gateway.DataDir, "keys"))
+	if since.IsZero() {
+		return since
+	}
+	return since.Add(rootRest(l.Config))
 }

@@ -19,8 +19,8 @@ func decision() []Guard {
 			Package: "access", Test: "TestDecide",
 		}, {
 			Name: "the session's provider counts here", Why: "a provider's word opens only what is its own",
-			File: "access/decide.go", Old: `case who.Subject.Issuer == "" || !slices.Contains(need.Issuers, who.Subject.Issuer):`, New: `case who.Subject.Issuer == "" && len(need.Issuers) > 99:`,
-			Package: contract, Test: "TestRouteNamesItsProvider",
+			File: "access/decide.go", Old: `case who.Subject.Issuer == "" || !slices.Contains(need.Issuers, who.Subject.Issuer):`, New: `case who.Subject.Issuer == "" && !slices.Contains(need.Issuers, "nobody's"):`,
+			Package: "access", Test: "TestDecide",
 		}, {
 			Name: "a word of one provider", Why: "an acr means nothing from another provider",
 			File: "access/authentication.go", Old: "if l.By == nil {", New: "for _, one := range l.By {\n\t\treturn one\n\t}\n\tif true {",

@@ -78,8 +78,20 @@ func sessions() []Guard {
 			Package: contract, Test: "TestSignOut",
 		}, {
 			Name: "sign-out at the provider", Why: "or the next tap signs the same person in",
-			File: "signin/logout.go", Old: `if p := d.providerOf(f.Issuer); p != nil && f.Session != "" {`, New: `if p := d.provider(f.Provider); p != nil && f.Session == "\x00" {`,
+			File: "signin/logout.go", Old: `if p := d.providerOf(f.Issuer); p != nil && f.Session != "" {`, New: `if p := d.providerOf(f.Issuer); p != nil && f.Session == "\x00" {`,
 			Package: contract, Test: "TestSignOut",
+		}, {
+			Name: "the previous root key still opens", Why: "or a change of the root key signs everybody out",
+			File: "cmd/gateway/gateway.go", Old: "for _, r := range roots {", New: "for _, r := range roots[:1] {",
+			Package: contract, Test: "TestRootKeyChanges",
+		}, {
+			Name: "the store's key is sealed anew", Why: "or it is lost with the root key before",
+			File: "keys/turn.go", Old: "return key, sealStore(dir, roots[0], key)\n\t\t}", New: "return key, nil\n\t\t}",
+			Package: "keys", Test: "TestRootTurns",
+		}, {
+			Name: "never three root keys", Why: "what the first made would be lost while it is about",
+			File: "keys/turn.go", Old: "previousFile: ErrNeeded", New: "previousFile: nil",
+			Package: "keys", Test: "TestRootTurns",
 		},
 	}
 }
