@@ -43,7 +43,7 @@ func stepUp() []Guard {
 			Package: "held", Test: "TestToken",
 		}, {
 			Name: "held requests are sealed", Why: "what is kept on disk says nothing, and cannot be swapped",
-			File: "held/seal.go", Old: "k.aead.Seal(nil, nil, plain, []byte(requestPurpose+id))", New: "k.aead.Seal(nil, nil, plain, []byte(requestPurpose))",
+			File: "held/seal.go", Old: "k.aeads[0].Seal(nil, nil, plain, []byte(requestPurpose+id))", New: "k.aead.Seal(nil, nil, plain, []byte(requestPurpose))",
 			Also:    []Edit{{"held/seal.go", "k.aead.Open(nil, nil, value, []byte(requestPurpose+id))", "k.aead.Open(nil, nil, value, []byte(requestPurpose))"}},
 			Package: "held", Test: "TestSealed",
 		}, {
