@@ -43,8 +43,8 @@ func stepUp() []Guard {
 			Package: "held", Test: "TestToken",
 		}, {
 			Name: "held requests are sealed", Why: "what is kept on disk says nothing, and cannot be swapped",
-			File: "held/seal.go", Old: "k.aeads[0].Seal(nil, nil, plain, []byte(requestPurpose+id))", New: "k.aead.Seal(nil, nil, plain, []byte(requestPurpose))",
-			Also:    []Edit{{"held/seal.go", "k.aead.Open(nil, nil, value, []byte(requestPurpose+id))", "k.aead.Open(nil, nil, value, []byte(requestPurpose))"}},
+			File: "held/seal.go", Old: "k.aeads[0].Seal(nil, nil, plain, []byte(requestPurpose+id))", New: "k.aeads[0].Seal(nil, nil, plain, []byte(requestPurpose))",
+			Also:    []Edit{{"held/seal.go", "k.unseal(value, requestPurpose+id)", "k.unseal(value, requestPurpose)"}},
 			Package: "held", Test: "TestSealed",
 		}, {
 			Name: "the same person steps up", Why: "another's sign-in never raises the first one's session (K2; hospital A1)",
