@@ -128,10 +128,16 @@ type socket struct {
 	glance bool // Read returns errNothing rather than wait
 }
 
-func (s *socket) Read(p []byte) (n int, err error) {
-	if !s.glance {
-		return s.TCPConn.Read(p)
+func (s *socket) Read(p []byte) (int, error) {
+	if s.glance {
+		return s.peek(p)
 	}
+	return s.TCPConn.Read(p)
+}
+
+// peek is apart from Read, where what it has to share with the poller would be
+// two heap objects for every read.
+func (s *socket) peek(p []byte) (n int, err error) {
 	failed := s.raw.Read(func(fd uintptr) bool {
 		n, err = look(fd, p)
 		return true
