@@ -12,6 +12,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -22,8 +24,8 @@ import (
 )
 
 // A quietBackend answers everything with 1 KiB and allocates nothing for it, so
-// that what is counted in this process is the proxy's.
-func quietBackend(t testing.TB) string {
+// that what is counted in this process is the proxy's. It counts connections.
+func quietBackend(t testing.TB) (address string, connects *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,12 +34,14 @@ func quietBackend(t testing.TB) string {
 	t.Cleanup(func() { l.Close() })
 	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n"+
 		"Date: Sat, 21 Nov 2026 09:00:00 GMT\r\nEtag: \"17\"\r\nCache-Control: private, max-age=60\r\n\r\n%s", strings.Repeat("x", 1024))
+	connects = new(atomic.Int64)
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+			connects.Add(1)
 			go func() {
 				defer c.Close()
 				in := bufio.NewReaderSize(c, 64<<10)
@@ -56,7 +60,7 @@ func quietBackend(t testing.TB) string {
 			}()
 		}
 	}()
-	return "http://" + l.Addr().String()
+	return "http://" + l.Addr().String(), connects
 }
 
 const benchConfig = `
@@ -123,8 +127,14 @@ func bareProxy(t testing.TB, backend string, like *target) *target {
 	return &bare
 }
 
-// objects returns how many heap objects a request costs this whole process.
-func objects(t testing.TB, at *target, http2 bool) float64 {
+// A cost is what a request takes, of this whole process.
+type cost struct {
+	objects float64 // on the heap
+	calls   float64 // reads and writes, of sockets and files
+}
+
+// costs returns what a request costs, one at a time.
+func costs(t testing.TB, at *target, http2 bool) cost {
 	t.Helper()
 	to := *at
 	to.HTTP2 = http2
@@ -133,9 +143,11 @@ func objects(t testing.TB, at *target, http2 bool) float64 {
 		t.Fatal(err)
 	}
 	defer c.close()
-	count := func(n int) uint64 {
+	self := &process{cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}
+	count := func(n int) (uint64, float64) {
 		var stop atomic.Bool
 		var before, after runtime.MemStats
+		calls := self.calls()
 		runtime.ReadMemStats(&before)
 		sent := 0
 		if err := c.run(1, &stop, func(time.Duration) {
@@ -146,17 +158,19 @@ func objects(t testing.TB, at *target, http2 bool) float64 {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
-		return after.Mallocs - before.Mallocs
+		return after.Mallocs - before.Mallocs, self.calls() - calls
 	}
 	count(200) // connections, caches and pools fill
 	const n = 2000
-	return float64(count(n)) / n
+	objects, calls := count(n)
+	return cost{float64(objects) / n, calls / n}
 }
 
 // A request that passes allocates no more than the same one through a proxy
-// that does nothing else.
+// that does nothing else, reads and writes no oftener but for its two records in
+// the trail, which many requests at once share, and dials no backend anew.
 func TestObjects(t *testing.T) {
-	backend := quietBackend(t)
+	backend, connects := quietBackend(t)
 	gateway := signedIn(t, backend)
 	bare := bareProxy(t, backend, gateway)
 	for _, c := range []struct {
@@ -164,23 +178,33 @@ func TestObjects(t *testing.T) {
 		http2 bool
 	}{{"HTTP/1.1", false}, {"HTTP/2", true}} {
 		t.Run(c.name, func(t *testing.T) {
-			through, plain := objects(t, gateway, c.http2), objects(t, bare, c.http2)
-			t.Logf("objects a request: %.1f through the gateway, %.1f through a bare proxy", through, plain)
-			if through > plain*slack {
-				t.Errorf("%.1f objects a request, the bare proxy %.1f", through, plain)
+			before := connects.Load()
+			through := costs(t, gateway, c.http2)
+			dialled := connects.Load() - before
+			plain := costs(t, bare, c.http2)
+			t.Logf("a request through the gateway and through a bare proxy: objects %.1f and %.1f, reads and writes %.2f and %.2f", through.objects, plain.objects, through.calls, plain.calls)
+			if through.objects > plain.objects*slack {
+				t.Errorf("%.1f objects a request, the bare proxy %.1f", through.objects, plain.objects)
+			}
+			if records := 2.0; through.calls > plain.calls+records+0.5 {
+				t.Errorf("%.2f reads and writes a request, the bare proxy %.2f", through.calls, plain.calls)
+			}
+			if dialled > 1 {
+				t.Errorf("the backend was dialled %d times for 2,200 requests, one after the other", dialled)
 			}
 		})
 	}
 }
 
 func BenchmarkThroughGateway(b *testing.B) {
-	at := signedIn(b, quietBackend(b))
+	backend, _ := quietBackend(b)
+	at := signedIn(b, backend)
 	b.Run("HTTP1", func(b *testing.B) { drive(b, at, false) })
 	b.Run("HTTP2", func(b *testing.B) { drive(b, at, true) })
 }
 
 func BenchmarkBareReverseProxy(b *testing.B) {
-	backend := quietBackend(b)
+	backend, _ := quietBackend(b)
 	at := bareProxy(b, backend, &target{
 		Host: "ehr.test", Port: "443", Path: "/fhir/Observation?patient=4711", Body: 1024,
 		Header: asBrowser(append(deviceLines(), "cookie", "__Host-anteroom="+strings.Repeat("x", 144))...),
