@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,8 +38,8 @@ var (
 )
 
 const (
-	defaultMax   = 4 << 30 // bytes; the engine's own default is three quarters of the disk
-	startTimeout = 30 * time.Second
+	defaultMax   = 4 << 30          // bytes; the engine's own default is three quarters of the disk
+	startTimeout = 30 * time.Second // of the engine, and of the first write to a disk that others may keep busy
 	checkTimeout = time.Second
 	account      = "GW" // values belong to an account from day one: one added later would not find them
 )
@@ -49,6 +50,23 @@ type Options struct {
 	Key      []byte // 32 bytes, from which the engine derives its AES keys
 	MaxBytes int64  // of all values together; zero: 4 GiB. A full store refuses new values
 	Log      *slog.Logger
+
+	conn func(net.Conn) net.Conn // for tests: what the connection to the engine goes through; nil: nothing
+}
+
+// An inside is an engine of this process.
+type inside struct {
+	srv  *server.Server
+	wrap func(net.Conn) net.Conn
+}
+
+// InProcessConn connects to it.
+func (i inside) InProcessConn() (net.Conn, error) {
+	c, err := i.srv.InProcessConn()
+	if err == nil && i.wrap != nil {
+		c = i.wrap(c)
+	}
+	return c, err
 }
 
 // A Store is an open engine. It is safe for concurrent use.
@@ -139,7 +157,7 @@ func (s *Store) start(ctx context.Context, o Options) error {
 			return fmt.Errorf("read values: %w", err)
 		}
 	}
-	s.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(name, user.Sign),
+	s.conn, err = nats.Connect("", nats.InProcessServer(inside{srv, o.conn}), nats.Nkey(name, user.Sign),
 		nats.Name("anteroom"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			o.Log.Warn("store connection", "err", err) // without a handler the client writes to stderr
@@ -150,7 +168,7 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if s.js, err = jetstream.New(s.conn); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	return s.Healthy(ctx)
+	return s.check(ctx, startTimeout)
 }
 
 var bucketName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
@@ -208,8 +226,10 @@ func (s *Store) Bucket(ctx context.Context, name string) (*Bucket, error) {
 
 // Healthy returns nil when a value can be written to the disk, and read back,
 // within a second.
-func (s *Store) Healthy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+func (s *Store) Healthy(ctx context.Context) error { return s.check(ctx, checkTimeout) }
+
+func (s *Store) check(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	b, err := s.Bucket(ctx, "health")
 	if err != nil {
