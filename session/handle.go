@@ -36,7 +36,7 @@ type Handle struct {
 type step func(*record) bool
 
 const (
-	maxTries  = 8          // of a write, while others write the same session
+	maxTries  = 64         // of a write; each that is in vain is one that another gateway made of the same session
 	forgotten = ^uint64(0) // a revision after all others
 )
 
