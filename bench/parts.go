@@ -232,7 +232,7 @@ func (w *world) seeded(ctx context.Context, n int) (*gatewayRun, time.Duration, 
 			return nil, 0, err
 		}
 		g.stop()
-		if got, err := seed(ctx, g.data, n, 4*time.Minute); err != nil || got != n {
+		if got, err := seed(ctx, g.data, w.provider.URL, n, 4*time.Minute); err != nil || got != n {
 			return nil, 0, errors.Join(fmt.Errorf("%d of %d sessions were made", got, n), err)
 		}
 	}
@@ -243,20 +243,28 @@ func (w *world) seeded(ctx context.Context, n int) (*gatewayRun, time.Duration, 
 
 // startUp measures how long a gateway with many sessions takes until it is ready.
 func startUp(ctx context.Context, w *world, p pace, r *report) error {
-	empty := time.Now()
+	began := time.Now()
 	g, err := w.startGateway("empty", nil)
-	if err != nil {
-		return err
+	for _, n := range []int{0, 50_000, 100_000} {
+		took := time.Since(began)
+		if n > 0 {
+			g, took, err = w.seeded(ctx, n)
+		}
+		if err != nil {
+			return err
+		}
+		cpu, err := g.cpu()
+		if err != nil {
+			g.stop()
+			return err
+		}
+		r.Start = append(r.Start, started{n, took.Seconds(), cpu.Seconds()})
+		r.memory(fmt.Sprintf("gateway, %d sessions, just started", n), g.process)
+		g.stop()
+		if n >= p.sessions {
+			break
+		}
 	}
-	r.Start = append(r.Start, started{0, time.Since(empty).Seconds()})
-	g.stop()
-	g, took, err := w.seeded(ctx, 50_000)
-	if err != nil {
-		return err
-	}
-	r.Start = append(r.Start, started{50_000, took.Seconds()})
-	r.memory("gateway, 50000 sessions, just started", g.process)
-	g.stop()
 	return nil
 }
 

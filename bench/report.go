@@ -47,6 +47,7 @@ type idling struct {
 type started struct {
 	Sessions int     `json:"sessions"`
 	Seconds  float64 `json:"seconds"`
+	CPU      float64 `json:"cpu_seconds"`
 }
 
 type size struct {
@@ -115,7 +116,7 @@ func (r *report) print(w io.Writer) {
 			s.People, s.PerSec, s.Requests, s.SignIn.text("%.0f"), s.SignIn99, s.CPU, s.Busy, s.Failed)
 	}
 	for _, s := range r.Start {
-		fmt.Fprintf(t, "\nstart\t%d sessions\tready after %.2f s", s.Sessions, s.Seconds)
+		fmt.Fprintf(t, "\nstart\t%d sessions\tready after %.2f s, %.2f s of CPU", s.Sessions, s.Seconds, s.CPU)
 	}
 	for _, s := range r.Sizes {
 		fmt.Fprintf(t, "\nbinary\t%s\t%.1f MiB", s.Name, s.MiB)

@@ -14,9 +14,11 @@ import (
 	"github.com/anteroom/anteroom/store"
 )
 
-// seed puts n sessions into the data directory of a gateway that does not run,
-// for at most limit. It returns how many it put there.
-func seed(ctx context.Context, data string, n int, limit time.Duration) (made int, err error) {
+// seed puts n sessions of people of issuer into the data directory of a gateway
+// that does not run, for at most limit. It returns how many it put there. Those
+// of an issuer that the gateway does not know would end at its start, each with a
+// write to the disk.
+func seed(ctx context.Context, data, issuer string, n int, limit time.Duration) (made int, err error) {
 	root, err := keys.Open(filepath.Join(data, "keys"))
 	if err != nil {
 		return 0, err
@@ -60,7 +62,7 @@ func seed(ctx context.Context, data string, n int, limit time.Duration) (made in
 				_, _, err := keeper.Begin(ctx, session.Begin{
 					Provider: "hospital", ProviderSID: fmt.Sprintf("sid-%d", i),
 					Authn: access.Authentication{
-						Subject:  access.Subject{Issuer: "http://127.0.0.1:1", Sub: fmt.Sprintf("person-%d", i)},
+						Subject:  access.Subject{Issuer: issuer, Sub: fmt.Sprintf("person-%d", i)},
 						Username: fmt.Sprintf("user%d", i), Name: "Person of the Ward", Groups: []string{"ehr-nurses", "ward-7"},
 						ACR: "mfa", AMR: []string{"pwd", "otp"}, AuthTime: now, FreshAt: now,
 					},
