@@ -50,41 +50,29 @@ func Ask(dir string) error {
 
 // Turn returns the root keys that are in force from this start on, the current
 // one first; it is for who holds the data directory. A key that [Ask] made takes
-// over. The one before is kept for so long as the last of what it made may be
-// about; then it is deleted. A crash in between leaves what the next start
-// finishes.
-func Turn(dir string, now time.Time, keep time.Duration) ([]Root, error) {
+// over, and the one before is kept until [Forget]. A crash in between leaves what
+// the next start finishes.
+func Turn(dir string) ([]Root, error) {
 	current, err := Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	next, err := read(filepath.Join(dir, nextFile))
-	switch {
-	case err == nil:
-		if err := replace(dir, previousFile, current.key); err != nil {
-			return nil, fmt.Errorf("change the root key: %w", err)
-		}
-		if err := os.Rename(filepath.Join(dir, nextFile), filepath.Join(dir, "root")); err != nil {
-			return nil, fmt.Errorf("change the root key: %w", err)
-		}
-		if err := flush(dir); err != nil {
-			return nil, fmt.Errorf("change the root key: %w", err)
-		}
-		return []Root{next, current}, nil
-	case !errors.Is(err, fs.ErrNotExist):
+	switch _, err := read(filepath.Join(dir, nextFile)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return All(dir)
+	case err != nil:
 		return nil, err
 	}
-	roots := []Root{current}
-	if previous, err := read(filepath.Join(dir, previousFile)); err == nil {
-		roots = append(roots, previous)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err := replace(dir, previousFile, current.key); err != nil {
+		return nil, fmt.Errorf("change the root key: %w", err)
 	}
-	gone, err := Forget(dir, now, keep)
-	if gone {
-		roots = roots[:1]
+	if err := os.Rename(filepath.Join(dir, nextFile), filepath.Join(dir, "root")); err != nil {
+		return nil, fmt.Errorf("change the root key: %w", err)
 	}
-	return roots, err
+	if err := flush(dir); err != nil {
+		return nil, fmt.Errorf("change the root key: %w", err)
+	}
+	return All(dir)
 }
 
 // All returns the root keys in force without changing any, the current one first.
@@ -104,16 +92,19 @@ func All(dir string) ([]Root, error) {
 }
 
 // Forget deletes the previous root key when it has been so for as long as keep,
-// and reports whether it did. Before, the key of the store must have been opened
-// by [OpenStore], which has it sealed under the current one.
+// and reports whether it did. It looks first that the key of the store no longer
+// rests on it: a change may have been cut short long ago.
 func Forget(dir string, now time.Time, keep time.Duration) (bool, error) {
-	path := filepath.Join(dir, previousFile)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && now.Sub(info.ModTime()) < keep {
+	since := PreviousSince(dir)
+	if since.IsZero() || now.Sub(since) < keep {
 		return false, nil
 	}
+	roots, err := All(dir)
 	if err == nil {
-		err = os.Remove(path)
+		_, err = OpenStore(dir, roots)
+	}
+	if err == nil {
+		err = os.Remove(filepath.Join(dir, previousFile))
 	}
 	if err != nil {
 		return false, fmt.Errorf("forget the previous root key: %w", err)

@@ -14,10 +14,17 @@ import (
 
 const rest = 49 * time.Hour
 
-// opened returns the root keys in force after a start now, and the key of the store.
+// opened returns the root keys in force after a start now, when the gateway has
+// looked after them once, and the key of the store.
 func opened(t *testing.T, dir string, now time.Time) ([]keys.Root, []byte) {
 	t.Helper()
-	roots, err := keys.Turn(dir, now, rest)
+	if _, err := keys.Turn(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Forget(dir, now, rest); err != nil {
+		t.Fatal(err)
+	}
+	roots, err := keys.All(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,20 +109,25 @@ func TestRootTurnInterrupted(t *testing.T) {
 			}
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			first, stored := opened(t, dir, time.Now())
-			if err := keys.Ask(dir); err != nil {
-				t.Fatal(err)
-			}
-			c.crash(t, func(name string) string { return filepath.Join(dir, name) })
-			for range 2 {
-				roots, same := opened(t, dir, time.Now())
-				if len(roots) != 2 || roots[0].ID() == first[0].ID() || roots[1].ID() != first[0].ID() || !bytes.Equal(same, stored) {
-					t.Errorf("roots %v, before %v; the store's key is the same: %v", names(roots), names(first), bytes.Equal(same, stored))
+		for _, after := range []time.Duration{0, rest + 24*time.Hour} { // the next start may come long after the crash
+			t.Run(c.name+", "+after.String(), func(t *testing.T) {
+				dir := t.TempDir()
+				first, stored := opened(t, dir, time.Now())
+				if err := keys.Ask(dir); err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
+				c.crash(t, func(name string) string { return filepath.Join(dir, name) })
+				for range 2 {
+					roots, same := opened(t, dir, time.Now().Add(after))
+					if roots[0].ID() == first[0].ID() || !bytes.Equal(same, stored) {
+						t.Errorf("roots %v, before %v; the store's key is the same: %v", names(roots), names(first), bytes.Equal(same, stored))
+					}
+					if after == 0 && (len(roots) != 2 || roots[1].ID() != first[0].ID()) {
+						t.Errorf("roots %v, before %v: the previous one is gone too soon", names(roots), names(first))
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -156,7 +168,7 @@ func TestRootTurnRefuses(t *testing.T) {
 			if err := os.Chmod(file, c.mode); err != nil {
 				t.Fatal(err)
 			}
-			roots, err := keys.Turn(dir, time.Now(), rest)
+			roots, err := keys.Turn(dir)
 			if err == nil {
 				_, err = keys.OpenStore(dir, roots)
 			}

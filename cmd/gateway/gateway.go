@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	closing(func() error { release(); return nil })
 	changing := keys.Waiting(filepath.Join(dir, "keys"))
-	roots, err := keys.Turn(filepath.Join(dir, "keys"), time.Now(), rootRest(l.Config))
+	roots, err := keys.Turn(filepath.Join(dir, "keys"))
 	if err != nil {
 		return err
 	}
