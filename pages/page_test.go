@@ -360,3 +360,30 @@ func BenchmarkWrite(b *testing.B) {
 		s.Write(httptest.NewRecorder(), p)
 	}
 }
+
+// Somebody whose form waited is told why they did not come in, and that it was
+// not sent: neither takes the other's place.
+func TestFormOfAFailedSignIn(t *testing.T) {
+	const lost, why = "Nothing was sent", "name them all"
+	for _, c := range []struct {
+		code string
+		held bool
+		want []string
+		not  string
+	}{
+		{string(access.GroupsLeftOut), false, []string{why}, lost},
+		{string(access.GroupsLeftOut), true, []string{why, lost}, ""},
+		{"", true, []string{lost}, why},
+		{"access_denied", true, []string{lost, "cancelled"}, why},
+	} {
+		text := write(t, pages.Page{Kind: pages.SignInFailed, Code: c.code, Held: c.held}).Body.String()
+		for _, w := range c.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q, held %v: no %q", c.code, c.held, w)
+			}
+		}
+		if c.not != "" && strings.Contains(text, c.not) {
+			t.Errorf("%q, held %v: %q", c.code, c.held, c.not)
+		}
+	}
+}

@@ -210,12 +210,15 @@ func adapt(p Page) words {
 			w.lead[1] = "Ask for a stronger way to sign in, such as a security key or passkey."
 		}
 	case SignInFailed:
-		if p.Code == string(access.GroupsLeftOut) {
-			w.head, w.next = "Your account is in too many groups", ""
-			w.lead = []string{"The sign-in service can't name them all, so we can't tell what you may open.", "Trying again won't help. The service desk can change what is sent."}
-		}
-		if p.Held && p.Code != "access_denied" {
+		if p.Held {
 			w.lead = []string{"Nobody was signed in. Nothing was sent, and what you entered wasn't kept."}
+		}
+		if p.Code == string(access.GroupsLeftOut) {
+			why := []string{"The sign-in service can't name them all, so we can't tell what you may open.", "Trying again won't help. The service desk can change what is sent."}
+			w.head, w.next = "Your account is in too many groups", ""
+			if w.lead = why; p.Held {
+				w.lead = append(why, "Nothing was sent, and what you entered wasn't kept.")
+			}
 		}
 		if p.Code == "access_denied" {
 			w.tone, w.head, w.next, w.back = "wait", "The sign-in was cancelled", "Back to the application", ""
