@@ -31,6 +31,15 @@ type front struct {
 	failed  atomic.Int64
 }
 
+// hosts counts the hosts that fresh has named.
+var hosts atomic.Int64
+
+// fresh names a host that no other test has had. After a renewal that failed,
+// certmagic waits a minute before the next one of the same name, for the whole
+// process: with one name, a test that ends in the midst of a renewal would
+// have the next one wait.
+func fresh() string { return fmt.Sprintf("host%d.test", hosts.Add(1)) }
+
 func listening(t *testing.T, p *pebble, hosts ...string) *front {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Key: bytes.Repeat([]byte{1}, 32)})
@@ -78,11 +87,12 @@ func (f *front) leaf(host string, roots *x509.CertPool) *x509.Certificate {
 func TestRenewal(t *testing.T) {
 	p := prepare(t, settings{TLSPort: anteroomtest.FreePort(t), Validity: 12 * time.Second})
 	p.start()
-	f, roots := listening(t, p, "gate.test", "ehr.test"), p.trusted()
-	await(t, "both hosts have a certificate", func() bool { return f.leaf("gate.test", roots) != nil && f.leaf("ehr.test", roots) != nil })
-	first, seen := f.leaf("gate.test", roots), map[string]bool{}
+	one, other := fresh(), fresh()
+	f, roots := listening(t, p, one, other), p.trusted()
+	await(t, "both hosts have a certificate", func() bool { return f.leaf(one, roots) != nil && f.leaf(other, roots) != nil })
+	first, seen := f.leaf(one, roots), map[string]bool{}
 	await(t, "the first one is over, and others came", func() bool {
-		l := f.leaf("gate.test", roots)
+		l := f.leaf(one, roots)
 		if l == nil {
 			t.Fatal("a handshake found no good certificate")
 		}
@@ -105,8 +115,9 @@ func TestRenewal(t *testing.T) {
 func TestDownAtRenewal(t *testing.T) {
 	p := prepare(t, settings{TLSPort: anteroomtest.FreePort(t), Validity: 6 * time.Second})
 	p.start()
-	f, roots := listening(t, p, "gate.test"), p.trusted()
-	await(t, "there is a certificate", func() bool { return f.leaf("gate.test", roots) != nil })
+	host := fresh()
+	f, roots := listening(t, p, host), p.trusted()
+	await(t, "there is a certificate", func() bool { return f.leaf(host, roots) != nil })
 	p.stop()
 	old := f.CertificateExpiry()
 	await(t, "the failure is told", func() bool { return f.failed.Load() > 0 })
@@ -115,7 +126,7 @@ func TestDownAtRenewal(t *testing.T) {
 	}
 	await(t, "the certificate is over", func() bool { return time.Now().After(old) })
 	var unverified *x509.Certificate
-	if unverified = presented(t, f.Addr().String(), "gate.test"); unverified == nil {
+	if unverified = presented(t, f.Addr().String(), host); unverified == nil {
 		t.Fatal("the old certificate is no longer served")
 	}
 	if !f.CertificateExpiry().Equal(unverified.NotAfter) || f.CertificateExpiry().After(time.Now()) {
@@ -134,15 +145,16 @@ func TestRevoked(t *testing.T) {
 			url := responder(t, &p, time.Second)
 			p = prepare(t, settings{TLSPort: anteroomtest.FreePort(t), Responder: url})
 			p.start()
-			f, roots := listening(t, p, "gate.test"), p.trusted()
-			await(t, "there is a certificate", func() bool { return f.leaf("gate.test", roots) != nil })
-			old := f.leaf("gate.test", roots)
+			host := fresh()
+			f, roots := listening(t, p, host), p.trusted()
+			await(t, "there is a certificate", func() bool { return f.leaf(host, roots) != nil })
+			old := f.leaf(host, roots)
 			p.revoke(f.storage, old, c.reason)
 			await(t, "it is replaced", func() bool {
-				l := f.leaf("gate.test", roots)
+				l := f.leaf(host, roots)
 				return l != nil && l.SerialNumber.Cmp(old.SerialNumber) != 0
 			})
-			l := f.leaf("gate.test", roots)
+			l := f.leaf(host, roots)
 			if bytes.Equal(l.RawSubjectPublicKeyInfo, old.RawSubjectPublicKeyInfo) {
 				t.Error("the new certificate has the old key")
 			}
