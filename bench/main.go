@@ -23,6 +23,7 @@ import (
 func main() {
 	backend := flag.String("backend", "", "serve as the backend on this address, and do nothing else")
 	long := flag.Bool("long", os.Getenv("BENCH") == "long", "more and longer rounds, 10,000 routes and 100,000 sessions: up to 20 minutes")
+	before := flag.String("against", "", "another gateway's binary, which takes turns with this one; the other products then stay out")
 	only := flag.String("only", "", "the one part to run: requests, latency, crowd, mix, features, scale, idle, sockets, shift or start")
 	out := flag.String("json", "", "file to write the rounds to; beside it, with the ending .svg, they are drawn")
 	flag.Parse()
@@ -32,7 +33,7 @@ func main() {
 	pin()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *long, *only, *out); err != nil {
+	if err := run(ctx, *long, *only, *before, *out); err != nil {
 		stop()
 		fatal(err)
 	}
@@ -70,7 +71,7 @@ type pace struct {
 	shift         time.Duration // of a change of shifts
 }
 
-func run(ctx context.Context, long bool, only, out string) error {
+func run(ctx context.Context, long bool, only, before, out string) error {
 	p := pace{rounds: 9, fewer: 5, round: time.Second, short: 700 * time.Millisecond, routes: []int{10, 1000, 10_000}, sessions: 50_000, idle: 10_000, sockets: 10_000, shift: 15 * time.Second}
 	if long {
 		p = pace{rounds: 25, fewer: 15, round: 2 * time.Second, short: time.Second, routes: []int{10, 1000, 10_000}, sessions: 100_000, idle: 10_000, sockets: 10_000, shift: time.Minute}
@@ -82,6 +83,7 @@ func run(ctx context.Context, long bool, only, out string) error {
 	if err != nil {
 		return err
 	}
+	w.before = before
 	began := time.Now()
 	r := &report{Load: cmp.Or(os.Getenv(pinned), "all"), Go: runtime.Version(), Kernel: kernel(), Pinned: w.proxies != "", LoadBefore: loadAverage()}
 	for _, part := range []struct {

@@ -5,13 +5,13 @@ import "context"
 // mixed compares a ward's ordinary traffic: of eight connections one loads pages,
 // three load what pages consist of, and four call.
 func mixed(_ context.Context, w *world, p pace, r *report) error {
-	_, both, stop, err := pair(w)
+	ours, stop, err := w.field()
 	if err != nil {
 		return err
 	}
 	defer stop()
 	for _, proto := range protocols {
-		all := asks(both, 1<<10, proto.http2)
+		all := asks(ours, 1<<10, proto.http2)
 		for i := range all {
 			page, asset := all[i].at, all[i].at
 			page.Path, page.Body, page.Header = "/chart/17?size=20480", 20<<10, asNavigation(page.Header)
@@ -30,13 +30,13 @@ func mixed(_ context.Context, w *world, p pace, r *report) error {
 
 // crowded compares many at once.
 func crowded(_ context.Context, w *world, p pace, r *report) error {
-	_, both, stop, err := pair(w)
+	ours, stop, err := w.field()
 	if err != nil {
 		return err
 	}
 	defer stop()
 	for _, proto := range protocols {
-		c, err := compare("1 KiB, "+proto.name+", 256 in flight", asks(both, 1<<10, proto.http2), 256, p.fewer, p.round)
+		c, err := compare("1 KiB, "+proto.name+", 256 in flight", asks(ours, 1<<10, proto.http2), 256, p.fewer, p.round)
 		if err != nil {
 			return err
 		}

@@ -6,29 +6,46 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// pair is the gateway with everything on and the bare proxy.
-func pair(w *world) (g *gatewayRun, both []contender, stop func(), err error) {
-	if g, err = w.startGateway("full", nil); err != nil {
-		return nil, nil, nil, err
+// field is who takes turns: the gateway with everything on, another gateway
+// that it is measured against if there is one, and last the bare proxy.
+func (w *world) field() (all []contender, stop func(), err error) {
+	var running []*process
+	stop = func() {
+		for _, p := range running {
+			p.stop()
+		}
+	}
+	for _, one := range []struct{ name, binary string }{{"gateway", w.gateway}, {"gateway before", w.before}} {
+		if one.binary == "" {
+			continue
+		}
+		g, err := w.startProgram(one.binary, one.name, nil)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		running = append(running, g.process)
+		if err := g.signIn(); err != nil {
+			stop()
+			return nil, nil, err
+		}
+		all = append(all, contender{name: one.name, p: g.process, at: g.at})
 	}
 	bare, at, err := w.startBare()
 	if err != nil {
-		g.stop()
-		return nil, nil, nil, err
-	}
-	stop = func() { g.stop(); bare.stop() }
-	if err := g.signIn(); err != nil {
 		stop()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	at.Header = g.at.Header // the very same request
-	return g, []contender{{name: "gateway", p: g.process, at: g.at}, {name: "bare proxy", p: bare, at: at}}, stop, nil
+	running = append(running, bare)
+	at.Header = all[0].at.Header // the very same request
+	return append(all, contender{name: "bare proxy", p: bare, at: at}), stop, nil
 }
 
 // asks returns contenders that are asked for so many bytes.
@@ -48,13 +65,15 @@ var protocols = []struct {
 
 // requests compares answers of three sizes, and the other proxies at the smallest.
 func requests(_ context.Context, w *world, p pace, r *report) error {
-	g, both, stop, err := pair(w)
+	ours, stop, err := w.field()
 	if err != nil {
 		return err
 	}
 	defer stop()
 	var others []contender
-	others, r.Missing = w.peers()
+	if w.before == "" {
+		others, r.Missing = w.peers()
+	}
 	defer func() {
 		for _, o := range others {
 			o.p.stop()
@@ -62,7 +81,7 @@ func requests(_ context.Context, w *world, p pace, r *report) error {
 	}()
 	for i := range others {
 		if others[i].at.Header == nil { // it asks nobody who they are, and gets the very same request
-			others[i].at.Header = g.at.Header
+			others[i].at.Header = ours[0].at.Header
 		}
 	}
 	for _, size := range []struct {
@@ -70,9 +89,9 @@ func requests(_ context.Context, w *world, p pace, r *report) error {
 		bytes int64
 	}{{"1 KiB", 1 << 10}, {"100 KiB", 100 << 10}, {"5 MiB", 5 << 20}} {
 		for _, proto := range protocols {
-			all, inFlight, rounds := both, 32, p.rounds
-			if size.bytes == 1<<10 {
-				all = append([]contender{both[0]}, append(others, both[1])...)
+			all, inFlight, rounds := ours, 32, p.rounds
+			if last := len(ours) - 1; size.bytes == 1<<10 {
+				all = slices.Concat(ours[:last], others, ours[last:])
 			} else {
 				rounds = p.fewer
 			}
@@ -86,22 +105,22 @@ func requests(_ context.Context, w *world, p pace, r *report) error {
 			r.add("Requests", c)
 		}
 	}
-	r.memory("gateway, after the load", g.process)
-	r.memory("bare proxy, after the load", both[1].p)
+	r.memory("gateway, after the load", ours[0].p)
+	r.memory("bare proxy, after the load", ours[len(ours)-1].p)
 	return nil
 }
 
 // latency compares how long one client waits that asks for one thing at a time.
 func latency(_ context.Context, w *world, p pace, r *report) error {
-	g, both, stop, err := pair(w)
+	all, stop, err := w.field()
 	if err != nil {
 		return err
 	}
 	defer stop()
-	r.memory("gateway, idle", g.process)
-	r.memory("bare proxy, idle", both[1].p)
+	r.memory("gateway, idle", all[0].p)
+	r.memory("bare proxy, idle", all[len(all)-1].p)
 	for _, proto := range protocols {
-		c, err := compare("1 KiB, "+proto.name+", one at a time", asks(both, 1<<10, proto.http2), 1, p.rounds, p.short)
+		c, err := compare("1 KiB, "+proto.name+", one at a time", asks(all, 1<<10, proto.http2), 1, p.rounds, p.short)
 		if err != nil {
 			return err
 		}
@@ -112,11 +131,12 @@ func latency(_ context.Context, w *world, p pace, r *report) error {
 
 // features switches one feature off after another.
 func features(_ context.Context, w *world, p pace, r *report) error {
-	_, both, stop, err := pair(w)
+	all, stop, err := w.field()
 	if err != nil {
 		return err
 	}
 	defer stop()
+	signedIn, bare := all[0].at.Header, all[len(all)-1]
 	without := func(lines ...string) func(string) string {
 		return func(text string) string {
 			for _, from := range lines {
@@ -149,12 +169,11 @@ func features(_ context.Context, w *world, p pace, r *report) error {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
 		if strings.HasPrefix(v.name, "a public") {
-			g.at.Header = both[1].at.Header
+			g.at.Header = signedIn
 		} else if err := g.signIn(); err != nil {
 			g.stop()
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		bare := both[1]
 		bare.at.Header = g.at.Header
 		all := asks([]contender{{name: "gateway", p: g.process, at: g.at}, bare}, 1<<10, false)
 		if v.path != "" {

@@ -32,6 +32,7 @@ import (
 type world struct {
 	dir                string
 	gateway, bare      string // binaries
+	before             string // another gateway's, to take turns with; "" for none
 	cert, key          string
 	pool               *x509.CertPool
 	provider           *anteroomtest.Provider
@@ -166,6 +167,11 @@ type gatewayRun struct {
 // startGateway runs the built gateway with an edited configuration, in the data
 // directory of that name.
 func (w *world) startGateway(name string, edit func(string) string) (*gatewayRun, error) {
+	return w.startProgram(w.gateway, name, edit)
+}
+
+// startProgram is startGateway for one of the gateway's binaries.
+func (w *world) startProgram(binary, name string, edit func(string) string) (*gatewayRun, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -189,7 +195,7 @@ func (w *world) startGateway(name string, edit func(string) string) (*gatewayRun
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := start("gateway "+name, w.proxies, w.gateway, "serve", "-c", file, "--grace", "0s")
+	p, err := start("gateway "+name, w.proxies, binary, "serve", "-c", file, "--grace", "0s")
 	if err != nil {
 		return nil, err
 	}
