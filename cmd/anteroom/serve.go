@@ -47,6 +47,7 @@ more, requests under way for up to 30.`,
 		if err := keepMemory(); err != nil {
 			log.Warn("a crash may leave secrets in a core dump", "error", err)
 		}
+		giveRoom()
 		v, _ := versions()
 		if *grace == 0 {
 			*grace = -1
