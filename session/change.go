@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,11 +37,7 @@ func (k *Keeper) Begin(ctx context.Context, b Begin, host string) (*Handle, *htt
 	}
 	rec.give(host, d, t)
 	rec.Expires = rec.until(k.limits())
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return nil, nil, fmt.Errorf("begin session: %w", err)
-	}
-	rev, err := k.bucket.Create(ctx, rec.ID, value, rec.Expires.Sub(t))
+	rev, err := k.bucket.Create(ctx, rec.ID, rec.encode(), rec.Expires.Sub(t))
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin session: %w", err)
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -200,11 +199,7 @@ func (h *Handle) write(ctx context.Context, change func(*record) error) error {
 		}
 		t := k.at(k.now())
 		next.Expires = next.until(k.limits())
-		value, err := json.Marshal(next)
-		if err != nil {
-			return fmt.Errorf("write session: %w", err)
-		}
-		got, err := k.bucket.Update(ctx, h.id, value, rev, max(next.Expires.Sub(t), time.Second))
+		got, err := k.bucket.Update(ctx, h.id, next.encode(), rev, max(next.Expires.Sub(t), time.Second))
 		if err == nil {
 			h.written(next, got, steps)
 			h.wrote.Store(t.UnixNano())

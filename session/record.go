@@ -2,9 +2,7 @@ package session
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -60,7 +58,7 @@ const (
 	maxIDToken = 64 << 10 // bytes; it is kept only as a hint for signing out
 )
 
-// A record is what the store keeps of a session. One that others can see is
+// A record is what the store keeps of a session; the tags are of its former form. One that others can see is
 // never changed in place. Its times are on the Keeper's time line.
 type record struct {
 	ID          string                `json:"id"`
@@ -82,17 +80,6 @@ type record struct {
 	EndedAt  time.Time     `json:"ended_at,omitzero"`
 	Why      access.Reason `json:"why,omitempty"`
 	Expires  time.Time     `json:"expires"` // the store should have forgotten it by then
-}
-
-func decodeRecord(id string, value []byte) (*record, error) {
-	rec := new(record)
-	if err := json.Unmarshal(value, rec); err != nil {
-		return nil, fmt.Errorf("decode session: %w", err)
-	}
-	if rec.ID != id || rec.Created.IsZero() {
-		return nil, errors.New("decode session: not this session's record")
-	}
-	return rec, nil
 }
 
 // clone returns a copy that may be changed.

@@ -36,6 +36,10 @@ func sessions() []Guard {
 			File: "session/change.go", Old: "if !h.do(endAt(k.at(now), why)) && !h.unwritten() {\n\t\treturn nil\n\t}\n\treturn k.persist(ctx, h)", New: "h.do(endAt(k.at(now), why))\n\treturn nil",
 			Package: "session", Test: "TestKilled",
 		}, {
+			Name: "a record is whole or nothing", Why: "one that was cut off may have lost its end (I4)",
+			File: "session/decoding.go", Old: "if end < 1 || binary.", New: "if end < 1 || false && binary.",
+			Package: "session", Test: "TestDamagedRecord",
+		}, {
 			Name: "an end is final", Why: "nothing renews what is over",
 			File: "session/change.go", Old: "case h.ended(rec, t):\n\t\t\treturn ErrEnded\n\t\tcase rec", New: "case false:\n\t\t\treturn ErrEnded\n\t\tcase rec",
 			Package: "session", Test: "TestRenew",
