@@ -20,7 +20,7 @@ type view struct {
 // for only when a session begins.
 type people struct {
 	sync.Mutex
-	of map[access.Subject]map[*Handle]struct{}
+	of map[access.Subject][]*Handle
 }
 
 type shard struct {
@@ -68,19 +68,17 @@ func (p *people) add(h *Handle) {
 	defer p.Unlock()
 	who := h.subject()
 	if p.of == nil {
-		p.of = make(map[access.Subject]map[*Handle]struct{})
+		p.of = make(map[access.Subject][]*Handle)
 	}
-	if p.of[who] == nil {
-		p.of[who] = make(map[*Handle]struct{})
-	}
-	p.of[who][h] = struct{}{}
+	p.of[who] = append(p.of[who], h)
 }
 
 func (p *people) remove(h *Handle) {
 	p.Lock()
 	defer p.Unlock()
 	who := h.subject()
-	if delete(p.of[who], h); len(p.of[who]) == 0 {
+	left := slices.DeleteFunc(p.of[who], func(other *Handle) bool { return other == h })
+	if p.of[who] = left; len(left) == 0 {
 		delete(p.of, who)
 	}
 }
@@ -89,7 +87,7 @@ func (p *people) remove(h *Handle) {
 func (p *people) sessions(who access.Subject) []*Handle {
 	p.Lock()
 	defer p.Unlock()
-	return slices.Collect(maps.Keys(p.of[who]))
+	return slices.Clone(p.of[who])
 }
 
 // index makes the ids of h those of rec, which were those of old.
