@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -76,4 +77,14 @@ func Recode(id string, kept []byte) (says string, now []byte, err error) {
 func Decode(id string, kept []byte) error {
 	_, err := decodeRecord(id, kept)
 	return err
+}
+
+// MarshalText writes d in base64url.
+func (d digest) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, d[:]), nil
+}
+
+// MarshalText writes s in base64url.
+func (s short) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, s[:]), nil
 }

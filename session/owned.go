@@ -21,12 +21,7 @@ const (
 // nothing to be used as one.
 type short [12]byte
 
-// MarshalText writes s in base64url.
-func (s short) MarshalText() ([]byte, error) {
-	return base64.RawURLEncoding.AppendEncode(nil, s[:]), nil
-}
-
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads base64url, as records in JSON have it.
 func (s *short) UnmarshalText(text []byte) error {
 	b, err := base64.RawURLEncoding.DecodeString(string(text))
 	if err != nil || len(b) != len(s) {

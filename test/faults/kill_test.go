@@ -71,6 +71,7 @@ func TestR4Kill(t *testing.T) {
 	checker := g.client(t, false, 1)
 	var worst time.Duration
 	var ready, busied []time.Duration
+	var most int64
 	fewest := int32(workers)
 	lost, revived := make(map[string]bool), make(map[string]bool) // by cookie
 	began := time.Now()
@@ -99,7 +100,7 @@ func TestR4Kill(t *testing.T) {
 		up.Store(false)
 		took := g.launch()
 		ready, worst = append(ready, took), max(worst, took)
-		busied = append(busied, g.cpu())
+		busied, most = append(busied, g.cpu()), max(most, g.memory())
 		checker.CloseIdleConnections()
 		for _, b := range alive {
 			if cookie := cookieOf(b, "ehr.test"); g.status(t, checker, "/chart", cookie) != http.StatusOK {
@@ -142,7 +143,7 @@ func TestR4Kill(t *testing.T) {
 	}
 	e.figure("%d kills with at least %d requests in flight", kills, fewest)
 	e.figure("ready again after %v, %v at worst, with %d sessions", round(quantile(ready, .5)), round(worst), seeded+len(alive))
-	e.figure("%v of processor time to get there", quantile(busied, .5))
+	e.figure("%v of processor time to get there, and at most %d MiB of memory", quantile(busied, .5), most>>20)
 	e.figure("%d of %d live sessions lost, %d of %d ended ones revived", len(lost), len(alive), len(revived), len(ended))
 	e.figure("%d of %d requests at the backend missing in a trail of %d records", unrecorded, reached, report.Records)
 	e.must(fewest >= 20, "only %d requests were in flight at a kill", fewest)
