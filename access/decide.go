@@ -76,8 +76,9 @@ type Question struct {
 	Require Requirement
 	Session *Session // nil: nobody is signed in
 	Posture Posture
-	// LastKnown is what the same source said of the device before it fell silent.
-	LastKnown Posture
+	// LastKnown is what the same source said of the device before it fell silent;
+	// nil: nothing.
+	LastKnown *Posture
 	Lapses    []Lapse   // of the device
 	NoGrace   bool      // since when it fails a check cannot be remembered, so it may not fail any
 	Once      bool      // the session holds unspent evidence for this method and URL
@@ -126,7 +127,7 @@ func (g Grant) Session() *Session { return g.session }
 // met settles the answer: a device that may not enter before the role, the role
 // before the login, so that nobody steps up for a page that would still refuse.
 func Decide(q Question) Decision {
-	need, who := q.Require, q.Session
+	need, who := &q.Require, q.Session
 	switch {
 	case need.Public:
 		return Decision{Verdict: Allow, Reason: Public, granted: true}
@@ -159,7 +160,7 @@ func Decide(q Question) Decision {
 
 // beyond decides what is left to ask once session and device are fit.
 func (q *Question) beyond() Decision {
-	need, who := q.Require, q.Session
+	need, who := &q.Require, q.Session
 	if !overlap(need.Allow, who.Roles) {
 		return Decision{Verdict: Deny, Reason: NoRole}
 	}

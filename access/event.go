@@ -39,7 +39,7 @@ type Event struct {
 	Session *Session // whose; nil when nobody is signed in
 	Client  string   // service account
 
-	Posture   Posture
+	Posture   *Posture // of the device; nil: nothing is known
 	Failed    []Failure
 	Warned    []Failure // let through until their Deadline
 	LastKnown time.Time // when the facts that were judged were stated, in the silence of their source; zero: by this request

@@ -82,15 +82,16 @@ func (q *Question) divide(failed []Failure) (blocking, warned []Failure) {
 // old or says nothing. No statement is no silence: whoever has a stolen cookie
 // could choose it.
 func (q *Question) evidence() (at Posture, lastKnown bool) {
-	at, last, need := q.Posture, q.LastKnown, q.Require.Device
+	at, last := q.Posture, q.LastKnown
 	stale := !at.AssertedAt.IsZero() && !at.Expires.IsZero() && q.Now.After(at.Expires)
 	switch {
-	case need.LastKnown <= 0 || !at.Silent && !stale:
+	case last == nil || q.Require.Device.LastKnown <= 0 || !at.Silent && !stale:
 	case at.DeviceID == "" || at.Assurance == A0 || last.DeviceID != at.DeviceID || last.Silent:
-	case last.Expires.IsZero() || q.Now.After(last.Expires.Add(need.LastKnown)):
+	case last.Expires.IsZero() || q.Now.After(last.Expires.Add(q.Require.Device.LastKnown)):
 	default:
-		last.Expires = last.Expires.Add(need.LastKnown)
-		return last.worst(at), true
+		known := last.worst(at)
+		known.Expires = last.Expires.Add(q.Require.Device.LastKnown)
+		return known, true
 	}
 	return at, false
 }

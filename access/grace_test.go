@@ -187,7 +187,7 @@ func TestLastKnown(t *testing.T) {
 			}
 			d := access.Decide(access.Question{
 				Require: access.Requirement{Allow: []string{"nurse"}, Issuers: prescribe().Issuers, Device: profile},
-				Session: signedIn("nurse", "pwd", 0), Posture: c.now, LastKnown: c.last, Now: noon,
+				Session: signedIn("nurse", "pwd", 0), Posture: c.now, LastKnown: &c.last, Now: noon,
 			})
 			if d.Reason != c.reason || d.LastKnown.IsZero() == c.used {
 				t.Errorf("%s, of %v, want %s", d.Reason, d.LastKnown, c.reason)

@@ -84,14 +84,20 @@ func appendSubject(b []byte, s *access.Session) []byte {
 	return enclose(b, start, `,"subject":`)
 }
 
+var unknown access.Posture
+
 func appendDevice(b []byte, e *access.Event) []byte {
-	if e.Posture.DeviceID == "" && e.Posture.Assurance == access.A0 && len(e.Failed) == 0 {
+	device := e.Posture
+	if device == nil {
+		device = &unknown
+	}
+	if device.DeviceID == "" && device.Assurance == access.A0 && len(e.Failed) == 0 {
 		return b
 	}
 	start := len(b)
-	b = appendField(b, `,"id":`, e.Posture.DeviceID)
-	b = appendField(b, `,"assurance":`, e.Posture.Assurance.String())
-	b = appendField(b, `,"sender":`, e.Posture.Sender)
+	b = appendField(b, `,"id":`, device.DeviceID)
+	b = appendField(b, `,"assurance":`, device.Assurance.String())
+	b = appendField(b, `,"sender":`, device.Sender)
 	b = appendChecks(b, `,"failed":[`, e.Failed)
 	b = appendChecks(b, `,"warned":[`, e.Warned)
 	if len(e.Warned) > 0 {

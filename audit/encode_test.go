@@ -68,7 +68,7 @@ func FuzzEncode(f *testing.F) {
 		e := &access.Event{Kind: access.EventKind(name), Verdict: path, Reason: access.Reason(patient), Route: name, Rule: path, Host: patient,
 			Method: name, Path: path, Status: status, Session: s, Client: name, Patient: patient, SourceIP: path, RequestID: name, TraceID: patient, SpanID: path, Sampled: unix%2 == 0,
 			PurposeOfUse: patient, Disclosure: &access.Disclosure{Recipient: name, Purpose: path},
-			Posture: access.Posture{DeviceID: path, Assurance: access.A3}, Failed: []access.Failure{{Check: name}, {Check: path}},
+			Posture: &access.Posture{DeviceID: path, Assurance: access.A3}, Failed: []access.Failure{{Check: name}, {Check: path}},
 			Observed: []access.Observation{{Rule: path, Verdict: name, Reason: access.Reason(patient)}, {}}, Detail: path}
 		line := audit.Encode(nil, e, noon)
 		if !json.Valid(line) || !utf8.Valid(line) {

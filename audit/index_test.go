@@ -35,7 +35,7 @@ func some(r *rand.Rand, name string, n int) string {
 
 func random(r *rand.Rand, at time.Time) *access.Event {
 	e := &access.Event{Kind: access.EventAccess, Time: at, Verdict: []string{"allow", "deny"}[r.IntN(2)], Route: some(r, "route", 6), Path: "/é\x1b",
-		Patient: some(r, "P", 300), RequestID: some(r, "r", 3000), TraceID: some(r, "t", 3000), Posture: access.Posture{DeviceID: some(r, "tab", 100), Assurance: access.A2}}
+		Patient: some(r, "P", 300), RequestID: some(r, "r", 3000), TraceID: some(r, "t", 3000), Posture: &access.Posture{DeviceID: some(r, "tab", 100), Assurance: access.A2}}
 	if r.IntN(5) > 0 {
 		s := &access.Session{ID: some(r, "s", 200), Roles: []string{"nurse"}}
 		s.Username, s.Subject = some(r, "person", 50), access.Subject{Issuer: "https://login.example", Sub: some(r, "person", 50)}

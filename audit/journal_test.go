@@ -142,7 +142,7 @@ func nora() *access.Session {
 
 // everyKind returns one event of each kind, as the gateway records them.
 func everyKind() []*access.Event {
-	tablet := access.Posture{DeviceID: "tab-0042", Assurance: access.A2, Sender: "tunnel.mdm.hospital.example"}
+	tablet := &access.Posture{DeviceID: "tab-0042", Assurance: access.A2, Sender: "tunnel.mdm.hospital.example"}
 	var all []*access.Event
 	for _, e := range []access.Event{
 		{Kind: access.EventStart, Reason: "started", Detail: "anteroom 1.0.0"},
@@ -163,7 +163,7 @@ func everyKind() []*access.Event {
 		{Kind: access.EventUnlock, Session: nora(), Posture: tablet,
 			Warned:    []access.Failure{{Check: "fresh_os", Deadline: noon.Add(72 * time.Hour)}, {Check: "fresh_checkin", Deadline: noon.Add(24 * time.Hour)}},
 			LastKnown: noon.Add(-20 * time.Minute)},
-		{Kind: access.EventSecurity, Reason: access.DeviceChanged, Session: nora(), Posture: access.Posture{DeviceID: "tab-0099", Assurance: access.A2}},
+		{Kind: access.EventSecurity, Reason: access.DeviceChanged, Session: nora(), Posture: &access.Posture{DeviceID: "tab-0099", Assurance: access.A2}},
 		{Kind: access.EventSessionEnded, Reason: access.DeviceChanged, Session: nora()},
 		{Kind: access.EventSignOut, Session: nora()},
 		{Kind: access.EventStop, Reason: "stopped", Detail: "SIGTERM"},

@@ -55,7 +55,9 @@ func (x *exchange) recall(q *access.Question, device string) {
 		q.Lapses, q.NoGrace = lapses, !room
 	}
 	if x.need.Device.LastKnown > 0 && (x.posture.Silent || !x.posture.Known(x.now)) {
-		x.last, _ = x.state.Devices.Latest(device)
+		if last, ok := x.state.Devices.Latest(device); ok {
+			x.last = &last
+		}
 		q.LastKnown = x.last
 	}
 }

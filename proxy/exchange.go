@@ -37,7 +37,7 @@ type exchange struct {
 	route    *routes.Route
 	place    place
 	posture  access.Posture
-	last     access.Posture // what its source last said of the device, when it is silent now
+	last     *access.Posture // what its source last said of the device, when it is silent now
 	found    Found
 	session  *access.Session // nil: nobody; else person
 	person   access.Session
@@ -265,10 +265,10 @@ func (b *reader) Read(p []byte) (int, error) {
 // bodyRest is how long the rest of a body that was not wanted may take to come.
 const bodyRest = time.Second
 
-// question gathers what the decision depends on.
-func (x *exchange) question() access.Question {
-	q := access.Question{Require: x.need.Requirement, Posture: x.posture, Now: x.now}
-	x.recall(&q, x.posture.DeviceID)
+// ask gathers in q what the decision depends on.
+func (x *exchange) ask(q *access.Question) {
+	q.Require, q.Posture, q.Now = x.need.Requirement, x.posture, x.now
+	x.recall(q, x.posture.DeviceID)
 	if p := x.found.Person; p != nil {
 		x.person = p.Value(x.now)
 		x.person.Roles = x.state.RolesOf(x.person.Subject.Issuer, x.person.Groups)
@@ -284,13 +284,12 @@ func (x *exchange) question() access.Question {
 	if h := x.released; h != nil {
 		q.Judged, q.Once = h.Judged, q.Once || h.Once
 	}
-	return q
 }
 
 // spend uses up the evidence of a sign-in made for this one request, where the
 // request changes something: two that come at once find it once. A page may be
 // loaded again for as long as the evidence lasts.
-func (x *exchange) spend(q access.Question, d access.Decision) access.Decision {
+func (x *exchange) spend(q *access.Question, d access.Decision) access.Decision {
 	if d.Verdict != access.Allow || !x.need.EachTime() || x.released != nil || isSafe(x.req.Method) {
 		return d
 	}
@@ -302,11 +301,11 @@ func (x *exchange) spend(q access.Question, d access.Decision) access.Decision {
 		return d
 	}
 	q.Once = false
-	return access.Decide(q)
+	return access.Decide(*q)
 }
 
 // decided acts on what a decision means for the session, whatever is answered.
-func (x *exchange) decided(q access.Question, d access.Decision) {
+func (x *exchange) decided(q *access.Question, d access.Decision) {
 	x.decision = d
 	if d.Weighed && x.graceful() {
 		x.g.Grace.Note(x.posture.DeviceID, x.need.Device.Checks, slices.Concat(d.Failed, d.Warned), x.now)
@@ -336,8 +335,15 @@ func (x *exchange) decided(q access.Question, d access.Decision) {
 		x.security(string(d.Reason))
 		x.end(x.g.Sessions.EndDevice(x.background(), x.posture.DeviceID, d.Reason))
 	}
+	if len(x.need.Observed) > 0 {
+		x.observe(q)
+	}
+}
+
+// observe notes what the rules under `observe` would have decided.
+func (x *exchange) observe(q *access.Question) {
 	for _, demand := range x.need.Observed {
-		would := q
+		would := *q
 		would.Require.Demands = []access.Demand{demand}
 		if o := access.Decide(would); o.Verdict != access.Allow && o.Rule == demand.Rule {
 			seen := access.Observation{Rule: demand.Rule, Verdict: o.Verdict.String(), Reason: o.Reason}

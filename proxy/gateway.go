@@ -105,9 +105,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, listener string)
 	}
 	x.need = route.Need(&x.req)
 	x.patient = route.PatientOf(&x.req)
-	q := x.question()
-	d := x.spend(q, access.Decide(q))
-	x.decided(q, d)
+	var q access.Question
+	x.ask(&q)
+	d := x.spend(&q, access.Decide(q))
+	x.decided(&q, d)
 	if err := x.record(d); err != nil {
 		x.unrecorded(err)
 		return

@@ -51,7 +51,7 @@ func (x *exchange) event(kind access.EventKind) *access.Event {
 	*e = access.Event{
 		Kind: kind, Verdict: x.decision.Verdict.String(), Reason: x.decision.Reason, Rule: x.decision.Rule,
 		Route: x.routeName(), Host: x.req.Host, Method: x.method(), Path: routes.CutParams(x.req.Path.Escaped),
-		Session: x.session, Posture: x.posture, Failed: x.decision.Failed,
+		Session: x.session, Posture: &x.posture, Failed: x.decision.Failed,
 		Warned: x.decision.Warned, LastKnown: x.decision.LastKnown, Patient: x.patient,
 		RequestID: x.id,
 	}

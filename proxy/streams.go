@@ -23,7 +23,7 @@ type stream struct {
 	person   Person
 	device   string
 	posture  access.Posture
-	last     access.Posture // what stood in for it when the stream opened in the silence of its source
+	last     *access.Posture // what stood in for it when the stream opened in the silence of its source
 	stop     func(why error)
 	upgraded atomic.Bool
 }

@@ -29,7 +29,7 @@ func (d *Desk) record(ctx context.Context, r *http.Request, at Place, e entry) e
 		Kind: e.kind, Verdict: e.verdict, Reason: e.reason, Detail: e.detail,
 		Host: host, Route: e.journey.Route, Rule: e.journey.Rule,
 		Method: r.Method, Path: r.URL.Path,
-		Session: e.session, Posture: at.Device,
+		Session: e.session, Posture: &at.Device,
 		SourceIP: at.SourceIP, RequestID: at.RequestID, TraceID: traceOf(e.journey.Traceparent),
 	}, true)
 }

@@ -125,7 +125,7 @@ func (w year) events(i int) (decided, outcome *access.Event) {
 	s.Username, s.ACR, s.AMR, s.AuthTime = "nurse-"+person, "phr", []string{"hwk", "pin"}, at.Add(-age)
 	e := access.Event{
 		Kind: access.EventAccess, Time: at, Verdict: access.Allow.String(), Reason: access.AllMet, Route: "pharmacy", Host: "rx.hospital.example", Method: "GET",
-		Path: "/patients/" + patient + "/chart", Session: s, Posture: access.Posture{DeviceID: fmt.Sprintf("mdm:ipad-%06d", tablet), Assurance: access.A2},
+		Path: "/patients/" + patient + "/chart", Session: s, Posture: &access.Posture{DeviceID: fmt.Sprintf("mdm:ipad-%06d", tablet), Assurance: access.A2},
 		Patient: patient, SourceIP: fmt.Sprintf("10.20.%d.%d", tablet>>8, tablet&0xff), RequestID: w.id(i), TraceID: fmt.Sprintf("%016x%016x", mix(i+1), mix(i+2)),
 	}
 	if amends {

@@ -68,7 +68,7 @@ func journal(ts *testscript.TestScript, neg bool, args []string) {
 	piet := &access.Session{ID: "s-piet", Roles: []string{"physician"}, Authentication: access.Authentication{
 		Subject: access.Subject{Issuer: "https://login.test", Sub: "b302"}, Username: "piet", ACR: "phr", AuthTime: at.Add(-time.Hour)}}
 	for i, e := range []access.Event{
-		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "chart", Method: "GET", Path: "/patients/77", Patient: "77", Session: nora, RequestID: "r1", Posture: access.Posture{DeviceID: "mdm:ipad-1", Assurance: access.A1}},
+		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "chart", Method: "GET", Path: "/patients/77", Patient: "77", Session: nora, RequestID: "r1", Posture: &access.Posture{DeviceID: "mdm:ipad-1", Assurance: access.A1}},
 		{Kind: access.EventAccess, Verdict: "step_up", Reason: access.OldLogin, Route: "chart", Rule: "amend", Method: "POST", Path: "/orders/7", Session: nora, RequestID: "r2"},
 		{Kind: access.EventAccess, Verdict: "allow", Reason: access.AllMet, Route: "chart", Method: "GET", Path: "/patients/77/lab", Patient: "77", Session: piet, RequestID: "r3"},
 		{Kind: access.EventAccess, Verdict: "deny", Reason: access.NoRole, Route: "admin", Method: "GET", Path: "/admin", Session: piet, RequestID: "r4"},
