@@ -16,12 +16,13 @@ const module = "github.com/anteroom/anteroom/"
 // layers says which packages of ours each package may import. Imports point
 // down; a new package is given its place here.
 var layers = map[string][]string{
-	"access": {},
-	"carry":  {},
-	"keys":   {},
-	"limit":  {},
-	"store":  {},
-	"listen": {},
+	"access":  {},
+	"carry":   {},
+	"headers": {},
+	"keys":    {},
+	"limit":   {},
+	"store":   {},
+	"listen":  {},
 
 	"store/certs": {"store"},
 
@@ -33,16 +34,16 @@ var layers = map[string][]string{
 	"authn":        {"access"},
 	"inject":       {"access"},
 	"pages":        {"access"},
-	"posture":      {"access"},
+	"posture":      {"access", "headers"},
 	"routes":       {"access"},
 	"telemetry":    {"access"},
 
-	"config":  {"access", "routes"},
+	"config":  {"access", "headers", "routes"},
 	"grace":   {"access", "store"},
 	"held":    {"access", "store"},
 	"session": {"access", "store"},
 	"replay":  {"access", "audit", "routes"},
-	"proxy":   {"access", "carry", "limit", "pages", "routes"},
+	"proxy":   {"access", "carry", "headers", "limit", "pages", "routes"},
 	"signin":  {"access", "authn", "held", "pages", "session", "store"},
 
 	"demo": {},

@@ -9,6 +9,8 @@ import (
 
 	"github.com/invopop/jsonschema"
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/anteroom/anteroom/headers"
 )
 
 // Words that the operator makes up, or that name things of the network.
@@ -141,16 +143,8 @@ func (v *header) read(d *decoder, n *yaml.Node) {
 	}
 }
 
-// skeleton returns what CGI-like backends make of a header name: letters and
-// digits, lower case. Names with one skeleton are one name to them.
-func skeleton(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x80 && isAlnum(byte(r)) {
-			return r
-		}
-		return -1
-	}, strings.ToLower(s))
-}
+// skeleton returns what backends that fold header names make of s.
+func skeleton(s string) string { return string(headers.Skeleton(nil, s)) }
 
 // taken reports whether a header is spoken for by HTTP itself or by the gateway.
 func taken(s string) bool {

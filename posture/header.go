@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/anteroom/anteroom/headers"
 )
 
 // ErrAmbiguous means that a trusted sender's headers can be read in more than
@@ -17,48 +19,37 @@ var ErrAmbiguous = errors.New("posture: ambiguous headers")
 const (
 	maxValue    = 256 // bytes of a header value
 	maxDeviceID = 128 // bytes of a device id
-	maxSkeleton = 128 // bytes of a header name worth comparing
 )
-
-// skeleton appends the letters and digits of a header name to b, lower-cased.
-// Backends that fold header names into variables (CGI, WSGI, PHP) see names of
-// one skeleton as one. Longer names than anything configured are cut short.
-func skeleton(b []byte, name string) []byte {
-	for i := 0; i < len(name) && len(b) < maxSkeleton; i++ {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-			b = append(b, c)
-		case 'A' <= c && c <= 'Z':
-			b = append(b, c+'a'-'A')
-		}
-	}
-	return b
-}
 
 // spelling refuses every header that has the skeleton of one of ours, also
 // with HTTP_ before it, but is spelled otherwise, and every Connection header
 // that would have one of ours removed on the way (RFC 9110, section 7.6.1).
 func (s *source) spelling(h http.Header) error {
-	var room [maxSkeleton]byte
-	cgi := []byte("http")
 	for name := range h {
-		bones := skeleton(room[:0], name)
-		own, ok := s.bones[string(bones)]
-		if !ok && bytes.HasPrefix(bones, cgi) {
-			own, ok = s.bones[string(bones[len(cgi):])]
-		}
-		if ok && own != name {
+		if own := s.spelled.On(name); own != "" && own != name {
 			return fmt.Errorf("%w: another spelling of %s", ErrAmbiguous, own)
 		}
 	}
 	for _, line := range h["Connection"] {
 		for token := range strings.SplitSeq(line, ",") {
-			if own, ok := s.bones[string(skeleton(room[:0], token))]; ok {
+			var room [64]byte
+			if own, ok := s.bones[string(headers.Skeleton(room[:0], token))]; ok {
 				return fmt.Errorf("%w: Connection names %s", ErrAmbiguous, own)
 			}
 		}
 	}
 	return nil
+}
+
+// own returns which of our headers a name is a spelling of; "" when of none.
+func (s *source) own(name string) string {
+	var room [64]byte
+	bones := headers.Skeleton(room[:0], name)
+	own, ok := s.bones[string(bones)]
+	if cgi := []byte("http"); !ok && bytes.HasPrefix(bones, cgi) {
+		own = s.bones[string(bones[len(cgi):])]
+	}
+	return own
 }
 
 // value returns the one value of a header; "" when there is none.

@@ -3,12 +3,14 @@ package posture
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/access"
+	"github.com/anteroom/anteroom/headers"
 )
 
 // A Source is a sender that speaks about devices in request headers.
@@ -38,7 +40,8 @@ type source struct {
 	maxAge  time.Duration
 	device  string // the header of device_id; "" names no device
 	fields  []field
-	bones   map[string]string // skeleton of a header's name, and the name
+	bones   map[string]string       // skeleton of a header's name, and the name
+	spelled headers.Verdict[string] // own, of any name
 	words   map[string]bool
 	health  bool // it speaks of more than which device it is
 }
@@ -68,7 +71,7 @@ func New(sources []Source) *Sources {
 		}
 		for word, header := range from.Map {
 			header = http.CanonicalHeaderKey(header)
-			src.bones[string(skeleton(nil, header))] = header
+			src.bones[string(headers.Skeleton(nil, header))] = header
 			src.words[word] = true
 			s.names = append(s.names, header)
 			if word == "device_id" {
@@ -78,6 +81,7 @@ func New(sources []Source) *Sources {
 				src.health = src.health || isHealth(word)
 			}
 		}
+		src.spelled = headers.NewVerdict(src.own, slices.Collect(maps.Values(src.bones))...)
 		s.list = append(s.list, src)
 	}
 	slices.Sort(s.names)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/anteroom/anteroom/carry"
+	"github.com/anteroom/anteroom/headers"
 )
 
 // passOn gives the client the answer.
@@ -18,14 +19,14 @@ func (c *carriage) passOn(answer *carry.Answer) {
 	if c.grant.Session() != nil && isLong(answer) {
 		c.watch(answer.Cut, false)
 	}
-	conn := http.NewResponseController(x.w)
 	if c.out.Uploading() {
-		conn.EnableFullDuplex() // else net/http reads on where the upload does; it always is in HTTP/2
+		http.NewResponseController(x.w).EnableFullDuplex() // else net/http reads on where the upload does; it always is in HTTP/2
 	}
 	handOver(x.w.Header(), answer.Header)
 	x.w.WriteHeader(answer.Status)
 	var idle func()
 	if stream || answer.Length < 0 {
+		conn := http.NewResponseController(x.w)
 		idle = func() { conn.Flush() } // what is there is not to wait for what is not
 	}
 	for {
@@ -107,13 +108,13 @@ func (x *exchange) checkAnswer(answer *carry.Answer) error {
 		}
 	}
 	if a := x.route.Backend.Assertion.Header; a != "" {
-		h.Del(a)
+		delete(h, a)
 	}
-	h.Del("X-Request-Id")
-	h.Del("Strict-Transport-Security")
-	h.Del("Alt-Svc")
+	for _, name := range oursToSay {
+		delete(h, name)
+	}
 	if !x.route.ServiceWorkers {
-		h.Del("Service-Worker-Allowed")
+		delete(h, "Service-Worker-Allowed")
 	}
 	if lines := h["Set-Cookie"]; len(lines) > 0 {
 		out, set := setCookies(lines)
@@ -135,9 +136,18 @@ func (x *exchange) checkAnswer(answer *carry.Answer) error {
 	return nil
 }
 
+// oursToSay are fields of an answer in which only the gateway speaks, by their
+// canonical names.
+var oursToSay = [...]string{"X-Request-Id", "Strict-Transport-Security", "Alt-Svc"}
+
 func isOwnHeader(name string) bool {
+	if name != "" {
+		if c := name[0] | 0x20; 'a' <= c && c <= 'z' && c != 'x' {
+			return false // as most
+		}
+	}
 	var buf [64]byte
-	return hasPrefix(skeleton(buf[:0], name), "xanteroom")
+	return hasPrefix(headers.Skeleton(buf[:0], name), "xanteroom")
 }
 
 // rewriteLocation turns the backend's own origin, where a redirect names it,

@@ -117,7 +117,7 @@ func (x *exchange) rewrite(grant access.Grant) {
 	}
 	for _, id := range b.Headers {
 		if v := x.g.Signer.Value(id.Value, grant, x.posture); v != "" {
-			set(http.CanonicalHeaderKey(id.Header), v)
+			set(id.Header, v)
 		}
 	}
 	if b.Assertion.Header != "" {
@@ -125,7 +125,7 @@ func (x *exchange) rewrite(grant access.Grant) {
 		if err != nil {
 			panic(fmt.Errorf("sign an assertion for route %s: %w", x.route.Name, err))
 		}
-		set(http.CanonicalHeaderKey(b.Assertion.Header), token)
+		set(b.Assertion.Header, token)
 	}
 }
 

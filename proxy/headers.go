@@ -2,23 +2,11 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
-)
 
-// skeleton appends to dst what is left of a header name when only its letters
-// and digits are kept, in lower case. Two names that any backend might fold
-// into one variable (X-Remote-User, x_remote.user) have the same skeleton.
-func skeleton(dst []byte, name string) []byte {
-	for i := 0; i < len(name); i++ {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
-			dst = append(dst, c)
-		case 'A' <= c && c <= 'Z':
-			dst = append(dst, c+'a'-'A')
-		}
-	}
-	return dst
-}
+	"github.com/anteroom/anteroom/headers"
+)
 
 // The names that a client may not send, by skeleton. Each is meant with "http"
 // before it too, as CGI names variables.
@@ -40,20 +28,21 @@ var (
 	}
 )
 
-// commonNames are what browsers send. What becomes of them is found out once.
-var commonNames = []string{
-	"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
-	"Content-Type", "Cookie", "Dnt", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Origin", "Pragma",
-	"Priority", "Range", "Referer", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest",
-	"Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-Gpc", "Upgrade-Insecure-Requests", "User-Agent",
-	"X-Requested-With",
-}
-
 // protection knows the header names that no client may send past the gateway.
 type protection struct {
-	names  map[string]bool
-	common map[string]bool // whether one of commonNames, or of the names added, is dropped
+	names map[string]bool
+	fates headers.Verdict[fate]
 }
+
+// A fate is what becomes of a header of a client's. The zero fate is not to be
+// sent on.
+type fate uint8
+
+const (
+	dropped  fate = iota
+	withheld      // the gateway's own to read
+	passed
+)
 
 // newProtection protects names (those of posture sources and identity headers)
 // beside the fixed ones.
@@ -64,22 +53,16 @@ func newProtection(names []string) protection {
 		add(n)
 	}
 	for _, n := range names {
-		add(string(skeleton(nil, n)))
+		add(string(headers.Skeleton(nil, n)))
 	}
-	p.common = make(map[string]bool)
-	for _, list := range [][]string{commonNames, names} {
-		for _, n := range list {
-			n = http.CanonicalHeaderKey(n)
-			p.common[n] = p.drops(n)
-		}
-	}
+	p.fates = headers.NewVerdict(p.fate, slices.Concat(names, consumed)...)
 	return p
 }
 
 // covers reports whether name is protected.
 func (p protection) covers(name string) bool {
 	var buf [64]byte
-	s := skeleton(buf[:0], name)
+	s := headers.Skeleton(buf[:0], name)
 	if p.names[string(s)] {
 		return true
 	}
@@ -95,25 +78,30 @@ func hasPrefix(s []byte, prefix string) bool {
 	return len(s) >= len(prefix) && string(s[:len(prefix)]) == prefix
 }
 
-func (p protection) drops(name string) bool { return !plainName(name) || p.covers(name) }
+func (p protection) fate(name string) fate {
+	switch {
+	case !plainName(name) || p.covers(name):
+		return dropped
+	case slices.Contains(consumed, name):
+		return withheld
+	}
+	return passed
+}
 
 // strip deletes from h every protected name, and every name with anything but
-// letters, digits and hyphens. It returns how many it deleted.
-func (p protection) strip(h http.Header) (dropped int) {
+// letters, digits and hyphens, and returns how many these were; and what the
+// gateway alone reads.
+func (p protection) strip(h http.Header) (n int) {
 	for name := range h {
-		drop, ok := p.common[name]
-		if !ok {
-			drop = p.drops(name)
+		switch p.fates.On(name) {
+		case passed:
+			continue
+		case dropped:
+			n++
 		}
-		if drop {
-			delete(h, name)
-			dropped++
-		}
-	}
-	for _, name := range consumed {
 		delete(h, name)
 	}
-	return dropped
+	return n
 }
 
 func plainName(name string) bool {

@@ -35,7 +35,7 @@ func stepUp() []Guard {
 			Package: contract, Test: "TestReleaseIsForOneRequest",
 		}, {
 			Name: "a held request is judged anew", Why: "what was taken away meanwhile is gone (K7; hospital A1)",
-			File: "proxy/gateway.go", Old: "d := x.spend(q, access.Decide(q))", New: "d := x.spend(q, access.Decide(q))\n\tif x.released != nil {\n\t\td = access.Decide(access.Question{Require: access.Requirement{Public: true}})\n\t}",
+			File: "proxy/gateway.go", Old: "d := x.spend(&q, access.Decide(q))", New: "d := x.spend(&q, access.Decide(q))\n\tif x.released != nil {\n\t\td = access.Decide(access.Question{Require: access.Requirement{Public: true}})\n\t}",
 			Package: contract, Test: "TestHeldRequestIsJudgedAnew",
 		}, {
 			Name: "a release that is exactly one", Why: "anything else is the application's own",
