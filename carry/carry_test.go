@@ -2,6 +2,7 @@ package carry_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -540,6 +541,47 @@ func TestBadRequests(t *testing.T) {
 		})
 	}
 	conns.Range(func(any, any) bool { t.Error("the backend was connected to"); return false })
+}
+
+// TestValues holds that a value is sent on or refused by its bytes, wherever they
+// stand in it.
+func TestValues(t *testing.T) {
+	b := listen(t, func(b *backend, _ int, conn net.Conn) {
+		for in := bufio.NewReader(conn); ; {
+			if _, err := b.take(in); err != nil {
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		}
+	})
+	p := carry.New(b.options())
+	for at := range 18 {
+		for c := range 256 {
+			value := bytes.Repeat([]byte{'v'}, 18)
+			value[at] = byte(c)
+			r := get("GET")
+			r.Header["X"] = []string{string(value)}
+			a, err := p.Send(t.Context(), r)
+			if err == nil {
+				a.Close()
+			}
+			// RFC 9110, section 5.5: no controls, but the tab
+			if control := c < ' ' && c != '\t' || c == 0x7f; control != errors.Is(err, carry.ErrRequest) || !control && err != nil {
+				t.Errorf("byte %#x at %d: %v", c, at, err)
+			}
+		}
+	}
+	for _, two := range []string{"\x7f\x80", "\x80\x7f", "\x1f\xff", "\xff\x1f", "\x00\x01", "\x80\x80", "\t\x00"} {
+		r := get("GET")
+		r.Header["X"] = []string{"vvv" + two + "vvv"}
+		a, err := p.Send(t.Context(), r)
+		if err == nil {
+			a.Close()
+		}
+		if control := two != "\x80\x80"; control != errors.Is(err, carry.ErrRequest) {
+			t.Errorf("%q: %v", two, err)
+		}
+	}
 }
 
 // speak listens in plain or over TLS.

@@ -123,13 +123,37 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// isValue reports whether s may be the value of a field. Cookies and assertions
+// are long, and so eight bytes are looked at in one.
 func isValue(s string) bool {
+	for len(s) >= 8 {
+		eight := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if anyControl(eight) && !areValue(s[:8]) {
+			return false
+		}
+		s = s[8:]
+	}
+	return areValue(s)
+}
+
+func areValue(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if classes[s[i]]&inValue == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// anyControl reports whether any byte of eight is below the space, or DEL. A
+// byte's top bit is set where taking the space from it borrows, or where taking
+// one from what it differs from DEL does, and it is ASCII.
+func anyControl(eight uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	low := (eight - ' '*ones) &^ eight
+	del := eight ^ 0x7f*ones
+	return (low|(del-ones)&^del)&tops != 0
 }
 
 // isVisible reports whether s is visible ASCII, and some.
