@@ -172,7 +172,7 @@ func appendCheckpoint(b []byte, c checkpoint, seq uint64, prev [sha256.Size]byte
 	b = append(b, seqKey...)
 	b = strconv.AppendUint(b, seq, 10)
 	b = append(b, `,"time":"`...)
-	b = c.at.UTC().AppendFormat(b, timeLayout)
+	b = appendMicros(b, c.at)
 	b = append(b, '"')
 	b = append(b, checkpointField...)
 	b = appendField(b, `,"reason":`, string(c.reason))
