@@ -116,18 +116,16 @@ func (g *Gateway) judge(st *stream) access.Decision {
 	if latest, ok := state.Devices.Latest(st.device); ok {
 		posture = latest
 	}
-	for _, r := range state.Table.Routes() {
-		if r.Name != st.route {
-			continue
-		}
-		s := st.person.Value(now)
-		s.Roles = state.RolesOf(s.Subject.Issuer, s.Groups)
-		q := access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, LastKnown: st.last, Now: now}
-		if hasGrace(q.Require.Device) {
-			lapses, room := g.Grace.Of(posture.DeviceID)
-			q.Lapses, q.NoGrace = lapses, !room
-		}
-		return access.Decide(q)
+	r := state.Table.Named(st.route)
+	if r == nil {
+		return access.Decision{}
 	}
-	return access.Decision{} // the route is gone
+	s := st.person.Value(now)
+	s.Roles = state.RolesOf(s.Subject.Issuer, s.Groups)
+	q := access.Question{Require: r.Base().Standing(), Session: &s, Posture: posture, LastKnown: st.last, Now: now}
+	if hasGrace(q.Require.Device) {
+		lapses, room := g.Grace.Of(posture.DeviceID)
+		q.Lapses, q.NoGrace = lapses, !room
+	}
+	return access.Decide(q)
 }

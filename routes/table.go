@@ -14,6 +14,7 @@ import (
 // routes. The zero Table has none.
 type Table struct {
 	hosts map[string]*node
+	names map[string]*Route
 	all   []*Route
 }
 
@@ -26,8 +27,9 @@ type node struct {
 // NewTable returns a table of routes. Two routes on one host whose prefixes
 // differ in nothing but case are an error.
 func NewTable(all []*Route) (*Table, error) {
-	t := &Table{hosts: make(map[string]*node), all: all}
+	t := &Table{hosts: make(map[string]*node), names: make(map[string]*Route, len(all)), all: all}
 	for _, r := range all {
+		t.names[r.Name] = r
 		n := t.hosts[r.Host]
 		if n == nil {
 			n = &node{}
@@ -68,6 +70,9 @@ func prefixSegments(prefix string) []string {
 
 // Routes returns every route, in the order of the configuration.
 func (t *Table) Routes() []*Route { return t.all }
+
+// Named returns the route of that name; nil when there is none.
+func (t *Table) Named(name string) *Route { return t.names[name] }
 
 // Host reports whether any route is on host.
 func (t *Table) Host(host string) bool { return t.hosts[host] != nil }

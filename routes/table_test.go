@@ -379,3 +379,16 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+func TestNamed(t *testing.T) {
+	chart, lab := &routes.Route{Name: "chart", Host: "ehr.test", Prefix: "/"}, &routes.Route{Name: "lab", Host: "ehr.test", Prefix: "/lab"}
+	table, err := routes.NewTable([]*routes.Route{chart, lab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]*routes.Route{"chart": chart, "lab": lab, "": nil, "Chart": nil} {
+		if got := table.Named(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
