@@ -54,6 +54,7 @@ type exchange struct {
 	trace    Trace
 	recorded bool
 	backend  time.Duration
+	rest     func() // what goes on when the handler has returned; nil: nothing
 
 	sent     answered     // what w is
 	noted    access.Event // what event returns
@@ -367,6 +368,9 @@ func (x *exchange) finish() {
 		if x.w.status == 0 {
 			x.g.fault(x)
 		}
+	}
+	if x.goesOn() {
+		return
 	}
 	if x.r.ContentLength != 0 && x.r.ProtoMajor == 1 {
 		// What nobody read of the body net/http still waits for, so that the

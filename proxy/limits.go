@@ -45,8 +45,11 @@ func (x *exchange) enter() bool {
 	return x.place.flight
 }
 
-// leave gives back what the request takes up.
+// leave gives back what the request takes up, once nothing of it goes on.
 func (x *exchange) leave() {
+	if x.rest != nil {
+		return
+	}
 	t := &x.g.taken
 	if x.place.flight {
 		t.flight.Leave()

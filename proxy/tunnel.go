@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -99,19 +101,18 @@ func (t *tunnel) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// switchProtocols gives the client the answer to its handshake and then carries
-// bytes both ways, until both sides have ended or one has failed.
+// switchProtocols gives the client the answer to its handshake. From then on
+// bytes go both ways, for which the exchange goes on after its handler.
 func (c *carriage) switchProtocols(answer *carry.Answer) {
 	x := c.x
 	backend := &tunnel{ReadWriteCloser: answer.Tunnel()}
-	defer backend.Close()
 	x.settle()
 	x.w.status = answer.Status // it is written past WriteHeader
 	client, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
+		backend.Close()
 		panic(err) // checkUpgrade lets none through that cannot be
 	}
-	defer client.Close()
 	if c.grant.Session() != nil {
 		c.watch(func(why error) {
 			backend.end(closeCode(why))
@@ -125,12 +126,42 @@ func (c *carriage) switchProtocols(answer *carry.Answer) {
 	h.Write(buffered)
 	io.WriteString(buffered, "\r\n")
 	if buffered.Flush() != nil {
+		backend.Close()
+		client.Close()
 		return
 	}
 	var early []byte // that the client sent behind its handshake
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ = buffered.Peek(n)
 	}
+	x.rest = func() { between(client, backend, bytes.Clone(early)) }
+}
+
+// goesOn starts what is left of an exchange whose handler is about to return,
+// and reports whether anything is. An open WebSocket then keeps neither the
+// server's buffers nor the request, nor a stack as deep as a request needs.
+func (x *exchange) goesOn() bool {
+	rest := x.rest
+	if rest == nil {
+		return false
+	}
+	x.rest = nil
+	x.r = &http.Request{Method: x.r.Method} // net/http's own must not be looked at any more
+	x.lasting.r, x.w.ResponseWriter, x.state = x.r, nil, nil
+	x.carriage.out = carry.Request{}
+	go func() {
+		defer x.finish()
+		defer x.leave()
+		defer x.carriage.unwatch()
+		rest()
+	}()
+	return true
+}
+
+// between carries bytes both ways, until both sides have ended or one has failed.
+func between(client net.Conn, backend *tunnel, early []byte) {
+	defer client.Close()
+	defer backend.Close()
 	var up sync.WaitGroup
 	defer up.Wait()
 	up.Go(func() {
@@ -158,7 +189,7 @@ func (c *carriage) switchProtocols(answer *carry.Answer) {
 // relay copies from one side to the other. While nothing comes it holds only a
 // small buffer: most WebSockets are silent most of the time.
 func relay(to io.Writer, from io.Reader) error {
-	few := make([]byte, 2<<10)
+	few := make([]byte, 512)
 	for {
 		n, err := from.Read(few)
 		if n > 0 {
