@@ -110,6 +110,7 @@ func (h *Handle) see(rec *record) {
 	old := h.cur.Load()
 	h.cur.Store(rec)
 	h.keeper.view.index(h, old, rec)
+	h.keeper.view.count(old, rec)
 	if !rec.EndedAt.IsZero() {
 		h.owned.clear()
 	}

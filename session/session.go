@@ -180,16 +180,9 @@ func (k *Keeper) Close() error {
 // still remembered; nil when there is none.
 func (k *Keeper) ByID(id string) *Handle { return k.view.byID(id) }
 
-// Len returns how many sessions have not ended. It looks at every one.
-func (k *Keeper) Len() int {
-	n, t := 0, k.at(k.now())
-	k.view.all(func(h *Handle) {
-		if _, s := h.stand(t); !s.ended {
-			n++
-		}
-	})
-	return n
-}
+// Len returns how many sessions have not ended. An end by time counts within two
+// seconds.
+func (k *Keeper) Len() int { return int(k.view.going.Load()) }
 
 // at puts now on the Keeper's own time line: it begins at the wall clock's
 // reading, and runs by the monotonic clock. When the wall clock is set, nobody
@@ -225,5 +218,6 @@ func (k *Keeper) adopt(rec *record, rev uint64) *Handle {
 		return got
 	}
 	k.view.index(h, nil, rec)
+	k.view.count(nil, rec)
 	return h
 }

@@ -401,3 +401,44 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 		}
 	})
 }
+
+// The count is of sessions that have not ended, wherever and however they end.
+func TestLen(t *testing.T) {
+	bubble(t, func(t *testing.T, w *ward) {
+		other := open(t, w.bucket)
+		defer other.Close()
+		here := func(want int, when string) {
+			t.Helper()
+			synctest.Wait()
+			if a, b := w.Len(), other.Len(); a != want || b != want {
+				t.Errorf("%s: %d and %d sessions, want %d", when, a, b, want)
+			}
+		}
+		here(0, "before")
+		first, _ := w.begin(ehr)
+		other.begin(ehr)
+		third, _ := w.begin(ehr)
+		here(3, "begun here and there")
+		for range 2 {
+			if err := other.End(t.Context(), first.ID(), access.SessionEnded); err != nil {
+				t.Fatal(err)
+			}
+			here(2, "ended there")
+		}
+		time.Sleep(4 * time.Minute)
+		if err := w.use(third, access.Limits{}, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(limits.EndAfter - 4*time.Minute + 3*time.Second)
+		here(1, "one was idle for too long")
+		again := open(t, w.bucket)
+		defer again.Close()
+		if n := again.Len(); n != 1 {
+			t.Errorf("%d sessions after a restart, want 1", n)
+		}
+		time.Sleep(limits.EndAfter)
+		here(0, "so was the other")
+		time.Sleep(14 * time.Hour)
+		here(0, "forgotten")
+	})
+}

@@ -40,16 +40,16 @@ func (k *Keeper) sweep() {
 func (k *Keeper) note(h *Handle, now time.Time) {
 	t := k.at(now)
 	rec, s := h.stand(t)
-	was := rec.value(s, now, t)
 	var c Change
 	switch {
 	case s.ended && rec.EndedAt.IsZero() && h.do(endAt(s.endedAt, access.SessionEnded)):
-		c = Change{Kind: access.EventSessionEnded, Session: was, Why: access.SessionEnded, Detail: s.detail}
+		c = Change{Kind: access.EventSessionEnded, Why: access.SessionEnded, Detail: s.detail}
 	case !s.ended && s.locked && rec.LockedAt.IsZero() && h.do(lockAt(s.lockedAt)):
-		c = Change{Kind: access.EventLock, Session: was, Why: access.SessionLocked, Detail: "idle"}
+		c = Change{Kind: access.EventLock, Why: access.SessionLocked, Detail: "idle"}
 	default:
 		return
 	}
+	c.Session = rec.value(s, now, t) // as it stood
 	k.later(h)
 	k.tell(c)
 }

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/anteroom/anteroom/access"
 )
@@ -11,9 +13,10 @@ import (
 // A view is every session known here, by its own id and by the digests of the
 // ids in cookies. No look-up waits for another.
 type view struct {
-	ids    sync.Map // session id to *Handle
+	ids    [64]named
 	shards [64]shard
 	people people
+	going  atomic.Int64 // how many have not ended
 }
 
 // people are the sessions of each person, ended ones among them. They are asked
@@ -28,18 +31,30 @@ type shard struct {
 	handles map[digest]*Handle
 }
 
+// A named is a part of the sessions, by their own ids.
+type named struct {
+	sync.RWMutex
+	handles map[string]*Handle
+}
+
 func (v *view) init() {
 	for i := range v.shards {
 		v.shards[i].handles = make(map[digest]*Handle)
+		v.ids[i].handles = make(map[string]*Handle)
 	}
 }
 
 func (v *view) shard(d digest) *shard { return &v.shards[d[0]%64] }
 
+var seed = maphash.MakeSeed()
+
+func (v *view) named(id string) *named { return &v.ids[maphash.String(seed, id)%64] }
+
 func (v *view) byID(id string) *Handle {
-	h, _ := v.ids.Load(id)
-	handle, _ := h.(*Handle)
-	return handle
+	s := v.named(id)
+	s.RLock()
+	defer s.RUnlock()
+	return s.handles[id]
 }
 
 // byCookie returns the session to which the id of digest d once led. Whether
@@ -53,11 +68,29 @@ func (v *view) byCookie(d digest) *Handle {
 
 // add returns h, or the handle that this session has already.
 func (v *view) add(h *Handle) *Handle {
-	got, known := v.ids.LoadOrStore(h.id, h)
-	if !known {
-		v.people.add(h)
+	s := v.named(h.id)
+	s.Lock()
+	got := s.handles[h.id]
+	if got == nil {
+		s.handles[h.id] = h
 	}
-	return got.(*Handle)
+	s.Unlock()
+	if got != nil {
+		return got
+	}
+	v.people.add(h)
+	return h
+}
+
+// count takes that a record with old's end, if that is one, has rec's now.
+func (v *view) count(old, rec *record) {
+	switch {
+	case old != nil && old.EndedAt.IsZero() == rec.EndedAt.IsZero():
+	case rec.EndedAt.IsZero():
+		v.going.Add(1)
+	case old != nil:
+		v.going.Add(-1)
+	}
 }
 
 // subject returns whose session h is, which nothing changes.
@@ -121,15 +154,27 @@ func (v *view) remove(h *Handle) {
 	for d := range h.cur.Load().digests() {
 		v.drop(d)
 	}
-	if v.ids.CompareAndDelete(h.id, h) {
+	s := v.named(h.id)
+	s.Lock()
+	there := s.handles[h.id] == h
+	if there {
+		delete(s.handles, h.id)
+	}
+	s.Unlock()
+	if there {
 		v.people.remove(h)
 	}
 }
 
-// all calls fn with every session.
+// all calls fn with every session that is there throughout.
 func (v *view) all(fn func(*Handle)) {
-	v.ids.Range(func(_, h any) bool {
-		fn(h.(*Handle))
-		return true
-	})
+	for i := range v.ids {
+		s := &v.ids[i]
+		s.RLock()
+		some := slices.Collect(maps.Values(s.handles))
+		s.RUnlock()
+		for _, h := range some {
+			fn(h)
+		}
+	}
 }
