@@ -54,7 +54,7 @@ type exchange struct {
 	trace    Trace
 	recorded bool
 	backend  time.Duration
-	rest     func() // what goes on when the handler has returned; nil: nothing
+	after    func() // what goes on when the handler has returned; nil: nothing
 
 	sent     answered     // what w is
 	noted    access.Event // what event returns
@@ -369,7 +369,7 @@ func (x *exchange) finish() {
 			x.g.fault(x)
 		}
 	}
-	if x.goesOn() {
+	if x.outlive() {
 		return
 	}
 	if x.r.ContentLength != 0 && x.r.ProtoMajor == 1 {

@@ -213,7 +213,7 @@ func (c *carriage) watch(stop func(why error), upgraded bool) {
 }
 
 func (c *carriage) unwatch() {
-	if c.open != nil && c.x.rest == nil {
+	if c.open != nil && c.x.after == nil {
 		c.x.g.streams.remove(c.open)
 		c.x.g.Meter.Streams(-1)
 	}

@@ -47,7 +47,7 @@ func (x *exchange) enter() bool {
 
 // leave gives back what the request takes up, once nothing of it goes on.
 func (x *exchange) leave() {
-	if x.rest != nil {
+	if x.after != nil {
 		return
 	}
 	t := &x.g.taken

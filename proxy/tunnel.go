@@ -132,20 +132,21 @@ func (c *carriage) switchProtocols(answer *carry.Answer) {
 	}
 	var early []byte // that the client sent behind its handshake
 	if n := buffered.Reader.Buffered(); n > 0 {
-		early, _ = buffered.Peek(n)
+		peeked, _ := buffered.Peek(n)
+		early = bytes.Clone(peeked)
 	}
-	x.rest = func() { between(client, backend, bytes.Clone(early)) }
+	x.after = func() { between(client, backend, early) }
 }
 
-// goesOn starts what is left of an exchange whose handler is about to return,
+// outlive starts what is left of an exchange whose handler is about to return,
 // and reports whether anything is. An open WebSocket then keeps neither the
 // server's buffers nor the request, nor a stack as deep as a request needs.
-func (x *exchange) goesOn() bool {
-	rest := x.rest
-	if rest == nil {
+func (x *exchange) outlive() bool {
+	after := x.after
+	if after == nil {
 		return false
 	}
-	x.rest = nil
+	x.after = nil
 	x.r = &http.Request{Method: x.r.Method} // net/http's own must not be looked at any more
 	x.lasting.r, x.w.ResponseWriter, x.state = x.r, nil, nil
 	x.carriage.out = carry.Request{}
@@ -153,7 +154,7 @@ func (x *exchange) goesOn() bool {
 		defer x.finish()
 		defer x.leave()
 		defer x.carriage.unwatch()
-		rest()
+		after()
 	}()
 	return true
 }
