@@ -87,12 +87,12 @@ const (
 // word whatever sends its first request while it shuts down.
 func (e *endpoint) shutdown(ctx context.Context) error {
 	if l, ok := e.listener.(*limited); ok {
+		e.server.SetKeepAlivesEnabled(false) // first: whoever finds nobody listening is told to close what they have
 		l.stop()
 		select {
 		case <-e.served:
 		case <-ctx.Done():
 		}
-		e.server.SetKeepAlivesEnabled(false)
 		ctx, cancel := context.WithTimeout(ctx, lastWord)
 		defer cancel()
 		for l.busy() && ctx.Err() == nil {
