@@ -198,7 +198,7 @@ func decision() []Guard {
 			Package: contract, Test: "TestSensitiveFields",
 		}, {
 			Name: "oversized bodies", Why: "what is too long to read has every field (hospital A5)",
-			File: "proxy/exchange.go", Old: "x.req.Fields = routes.OpaqueFields", New: "x.req.Fields = routes.Fields{}",
+			File: "proxy/body.go", Old: "x.req.Fields = routes.OpaqueFields", New: "x.req.Fields = routes.Fields{}",
 			Package: contract, Test: "TestSensitiveFields",
 		}, {
 			Name: "a JSON name twice", Why: "parsers differ in which they keep (hospital A5)",
