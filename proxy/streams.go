@@ -118,7 +118,7 @@ func (g *Gateway) judge(st *stream) access.Decision {
 	}
 	r := state.Table.Named(st.route)
 	if r == nil {
-		return access.Decision{}
+		return access.Decision{} // the route is gone
 	}
 	s := st.person.Value(now)
 	s.Roles = state.RolesOf(s.Subject.Issuer, s.Groups)

@@ -37,10 +37,7 @@ func (r *record) decode(value []byte) error {
 	if end < 1 || binary.BigEndian.Uint32(value[end:]) != crc32.Checksum(value[:end], castagnoli) {
 		return errors.New("damaged")
 	}
-	// What the record says in words lies in one piece: thousands of sessions are
-	// there for the collector to look through.
-	text := string(value[1:end])
-	return fields(value[1:end], text, func(f field) error {
+	return fields(value[1:end], func(f field) error {
 		switch f.number {
 		case fID:
 			return f.text(&r.ID)
@@ -106,13 +103,11 @@ type field struct {
 	number protowire.Number
 	wire   protowire.Type
 	bytes  []byte // of the BytesType
-	words  string // the same, as a part of the record's own text
 	value  uint64 // of the VarintType
 }
 
-// fields calls take with each field of b, which is text too, and returns its
-// first error.
-func fields(b []byte, text string, take func(field) error) error {
+// fields calls take with each field of b, and returns its first error.
+func fields(b []byte, take func(field) error) error {
 	for last := protowire.Number(0); len(b) > 0; {
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -121,13 +116,11 @@ func fields(b []byte, text string, take func(field) error) error {
 		if number < last {
 			return fmt.Errorf("field %d after %d", number, last)
 		}
-		last, b, text = number, b[n:], text[n:]
+		last, b = number, b[n:]
 		f := field{number: number, wire: wire}
 		switch wire {
 		case protowire.BytesType:
-			if f.bytes, n = protowire.ConsumeBytes(b); n >= 0 {
-				f.words = text[n-len(f.bytes) : n]
-			}
+			f.bytes, n = protowire.ConsumeBytes(b)
 		case protowire.VarintType:
 			f.value, n = protowire.ConsumeVarint(b)
 		default:
@@ -136,7 +129,7 @@ func fields(b []byte, text string, take func(field) error) error {
 		if n < 0 {
 			return fmt.Errorf("field %d: %w", number, protowire.ParseError(n))
 		}
-		b, text = b[n:], text[n:]
+		b = b[n:]
 		if err := take(f); err != nil {
 			return fmt.Errorf("field %d: %w", number, err)
 		}
@@ -156,7 +149,7 @@ func (f field) text(to *string) error {
 	case *to != "":
 		return errTwice
 	}
-	*to = f.words
+	*to = string(f.bytes) // by itself: a part of the whole would keep the ID token for as long as anything
 	return nil
 }
 
@@ -164,7 +157,7 @@ func (f field) texts(to *[]string) error {
 	if f.wire != protowire.BytesType {
 		return errKind
 	}
-	*to = append(*to, f.words)
+	*to = append(*to, string(f.bytes))
 	return nil
 }
 
@@ -205,7 +198,7 @@ func (f field) within(take func(field) error) error {
 	if f.wire != protowire.BytesType {
 		return errKind
 	}
-	return fields(f.bytes, f.words, take)
+	return fields(f.bytes, take)
 }
 
 func (f field) host(r *record) error {
